@@ -1,0 +1,106 @@
+"""The exceptions of healthd: one small tree, and each error carries its data.
+
+    HealthdError
+    ├── ConfigError         config.toml is wrong; ``problems`` names every key
+    ├── LinkError           a share link is wrong; ``part`` names which part
+    ├── EngineError
+    │   ├── EngineMissing   no usable binary; says how to get one
+    │   ├── EngineFailed    a client did not start or died: our fault, never a node's
+    │   └── EngineRejected  the engine refuses one node's settings
+    ├── TunnelError         one request through a tunnel got no answer
+    ├── PublishError        a document was refused, or could not be written
+    └── StartupError        the daemon cannot start here (port taken, directory not writable …)
+
+A node that does not work is a value (:class:`healthd.model.Result`), never an exception.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from healthd.model import Reason
+
+
+class HealthdError(Exception):
+    """Base of everything healthd raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in the configuration: where it is, and what to do about it."""
+
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.why}" if self.key else self.why
+
+
+class ConfigError(HealthdError):
+    """The configuration is unusable. ``problems`` holds every fault found, not only the first."""
+
+    def __init__(self, path: str, problems: Sequence[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{path}: {problem}" for problem in self.problems))
+
+
+class LinkError(HealthdError):
+    """A share link is malformed or asks for what cannot be honoured. Never quotes the link."""
+
+    def __init__(self, part: str, why: str) -> None:
+        self.part = part
+        self.why = why
+        super().__init__(f"{part}: {why}")
+
+
+class EngineError(HealthdError):
+    """Base of what can go wrong with Xray or another engine."""
+
+
+class EngineMissing(EngineError):
+    """There is no usable engine binary."""
+
+    def __init__(self, engine: str, why: str) -> None:
+        self.engine = engine
+        super().__init__(
+            f"{engine}: {why}; run 'healthd engines install', or set engines.{engine} to its path"
+        )
+
+
+class EngineFailed(EngineError):
+    """An engine process did not start, or ended early. The fault is ours, never a node's."""
+
+    def __init__(self, reason: Reason, words: str) -> None:
+        self.reason = reason
+        self.words = words
+        super().__init__(f"{reason}: {words}")
+
+
+class EngineRejected(EngineError):
+    """The engine refuses the settings of one node. ``words`` are the engine's own, redacted."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        super().__init__(words)
+
+
+class TunnelError(HealthdError):
+    """A request through a tunnel ended without a usable answer."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+
+
+class PublishError(HealthdError):
+    """A publication was not written; what was published before is still there."""
+
+    def __init__(self, publication: str, why: str) -> None:
+        self.publication = publication
+        self.why = why
+        super().__init__(f"publication {publication!r}: {why}")
+
+
+class StartupError(HealthdError):
+    """The daemon cannot start on this machine as configured; the text names the mend."""

@@ -1,0 +1,191 @@
+"""The words every room uses. Plain frozen data; no behaviour beyond asking it about itself.
+
+Secrets (user ids, keys) are kept out of every ``repr``; :meth:`Vless.secrets` lists them so that
+foreign text (an engine's error, say) can be scrubbed before anybody sees it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A primary is published before every failover."""
+
+    PRIMARY = "primary"
+    FAILOVER = "failover"
+
+
+class Outcome(StrEnum):
+    """What one probe says about a node. Inconclusive means: the fault may be ours."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Reason(StrEnum):
+    """Why a probe did not succeed: a small fixed set, because it becomes a metric label."""
+
+    # The node, or the way to it.
+    REFUSED = "refused"
+    """The node's port answers with a reset: nothing listens."""
+    TIMEOUT = "timeout"
+    """The engine gave up waiting for the node."""
+    DEADLINE = "deadline"
+    """Our own deadline passed without an answer."""
+    UNREACHABLE = "unreachable"
+    """No route to the node."""
+    DNS = "dns"
+    """The node's host name does not resolve."""
+    TLS = "tls"
+    """The node's TLS handshake or certificate is wrong."""
+    REALITY = "reality"
+    """REALITY authentication failed: wrong public key, or versions or names that do not fit."""
+    AUTH_OR_RESET = "auth_or_reset"
+    """The node closed the connection without an answer: wrong credentials look like this."""
+    # The answer that came through the tunnel.
+    CHECK_TLS = "check_tls"
+    """The check URL's certificate did not verify through the tunnel."""
+    HTTP_PROTOCOL = "http_protocol"
+    """The answer was not HTTP."""
+    HTTP_STATUS = "http_status"
+    """Another status than the expected one: a captive portal or a block page."""
+    HTTP_BODY = "http_body"
+    """The right status, but with a body."""
+    # The engine's verdict on the node's settings.
+    ENGINE_REJECTED = "engine_rejected"
+    """The engine refuses the node's settings."""
+    # Ours: these make a result inconclusive.
+    CONTROL_FAILED = "control_failed"
+    """The direct request through the same client failed too: the monitor is offline."""
+    ENGINE_EXIT = "engine_exit"
+    """The client process died under the probe."""
+    SPAWN = "spawn"
+    """The client process did not start."""
+    FOREIGN_PORT = "foreign_port"
+    """Something that is not our client answered on its port."""
+    RESOURCES = "resources"
+    """No descriptors, ports or memory left on the monitor."""
+    LOOP_LAG = "loop_lag"
+    """The monitor itself was too late to judge anybody."""
+
+
+class Health(StrEnum):
+    """What the verdict machine thinks of a node; see :mod:`healthd.verdict.machine`."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    SUSPECT = "suspect"
+    DOWN = "down"
+    RECOVERING = "recovering"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """TLS towards the node. Empty text means: not given, the engine's default holds."""
+
+    server_name: str = ""
+    fingerprint: str = ""
+    alpn: tuple[str, ...] = ()
+    ech: str = ""
+    verify_names: str = ""
+    """``vcn``: names the certificate may carry instead of ``server_name``, comma-joined."""
+    pinned_sha256: str = ""
+    """``pcs``: SHA-256 of certificates to accept, hex, comma-joined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reality:
+    """REALITY towards the node: TLS that borrows another site's handshake."""
+
+    public_key: str = field(repr=False)
+    server_name: str = ""
+    fingerprint: str = ""
+    short_id: str = field(default="", repr=False)
+    spider_x: str = ""
+    mldsa65_verify: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vless:
+    """A VLESS server as a client sees it, over plain TCP with REALITY, TLS or nothing."""
+
+    address: str
+    port: int
+    user: str = field(repr=False)
+    """The VLESS id: a UUID, or up to 30 bytes of text that the engine turns into one."""
+    flow: str = ""
+    encryption: str = field(default="none", repr=False)
+    security: Tls | Reality | None = None
+    finalmask: str = field(default="", repr=False)
+    """``fm``: JSON for the engine's ``finalmask``, passed on as it is."""
+    extra: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Parameters of the link that mean nothing to us; kept, and written back."""
+
+    def secrets(self) -> Iterable[str]:
+        """Text that must never be shown to anybody."""
+        yield self.user
+        if self.encryption != "none":
+            yield self.encryption
+        if isinstance(self.security, Reality):
+            yield from (self.security.public_key, self.security.short_id)
+            yield self.security.mldsa65_verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node of the fleet. ``id`` is the operator's and never changes; the rest may."""
+
+    id: str
+    name: str
+    endpoint: Vless
+    fingerprint: str = field(repr=False)
+    """A hash over everything in the endpoint; see :func:`healthd.fleet.links.fingerprint`."""
+    role: Role = Role.FAILOVER
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one probe found. A bad node is a value, not an exception."""
+
+    outcome: Outcome
+    reason: Reason | None = None
+    latency: float | None = None
+    """Seconds from a ready client to the end of the answer; successes only."""
+    detail: str = ""
+    """A few redacted words for people."""
+
+    def __str__(self) -> str:
+        words = [str(self.outcome)]
+        if self.reason is not None:
+            words.append(f"({self.reason})")
+        if self.latency is not None:
+            words.append(f"{self.latency * 1000:.0f} ms")
+        return " ".join(words)
+
+
+def success(latency: float) -> Result:
+    """The node carried the request; ``latency`` in seconds."""
+    return Result(Outcome.SUCCESS, latency=latency)
+
+
+def failure(reason: Reason, detail: str = "") -> Result:
+    """The node did not carry the request, and the monitor is not to blame."""
+    return Result(Outcome.FAILURE, reason, detail=detail)
+
+
+def inconclusive(reason: Reason, detail: str = "") -> Result:
+    """No answer about the node: the fault may be ours."""
+    return Result(Outcome.INCONCLUSIVE, reason, detail=detail)
+
+
+def redact(text: str, secrets: Iterable[str], limit: int = 200) -> str:
+    """Foreign text made fit for a log: secrets out, one line, at most ``limit`` characters."""
+    for secret in secrets:
+        if len(secret) >= 2:
+            text = text.replace(secret, "•••")
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
