@@ -1,0 +1,1 @@
+"""What a node is: share links in, share links out. Pure."""

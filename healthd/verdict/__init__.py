@@ -1,0 +1,1 @@
+"""What results mean: pure, no clock, no I/O. Time comes in as an argument, in seconds."""

@@ -1,0 +1,73 @@
+"""When a node is probed: a fixed grid, and rechecks between its slots. Pure.
+
+Every node has a slot each `interval`, at a phase hashed from its id, so that a thousand nodes
+spread evenly and a reload moves none. The grid is fixed: after an overrun the next slot keeps its
+time, missed ones are skipped and counted (`sleep(interval)` in a loop drifts by 0.5 ms a round).
+
+Rechecks run between slots while a node is suspected or down. One that could not end before the
+node's next slot gives way to that slot: a node never has two probes in flight.
+"""
+
+import hashlib
+import math
+from typing import NamedTuple
+
+from healthd.config import ProbeConfig, VerdictConfig
+from healthd.model import Health
+from healthd.verdict.machine import State
+
+
+class Turn(NamedTuple):
+    """The next probe of a node: when, and whether it is the one of its slot."""
+
+    at: float
+    slot: bool
+
+
+def phase(node_id: str, interval: float) -> float:
+    """Seconds into the interval at which this node's slot lies; the same on every run."""
+    digest = hashlib.sha256(node_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * interval
+
+
+def next_slot(base: float, offset: float, interval: float, after: float) -> float:
+    """The first slot strictly later than ``after`` on the grid ``base + offset + k * interval``."""
+    start = base + offset
+    slot = start + math.floor((after - start) / interval + 1) * interval
+    return slot if slot > after else slot + interval  # rounding may land on `after` itself
+
+
+def next_turn(
+    state: State, *, slot: float, began: float, now: float, probe: ProbeConfig, rules: VerdictConfig
+) -> Turn:
+    """The probe after one that began at ``began`` and ended at ``now``.
+
+    Args:
+        state: The node's state after that probe.
+        slot: The node's next slot.
+        began: When the last probe began. Rechecks are spaced between beginnings.
+        now: The time now.
+        probe: How nodes are asked.
+        rules: When results become a verdict.
+    """
+    pause = _pause(state, probe, rules)
+    if pause is None:
+        return Turn(slot, slot=True)
+    recheck = max(now, began + pause)
+    if recheck + probe.deadline > slot:
+        return Turn(slot, slot=True)
+    return Turn(recheck, slot=False)
+
+
+def _pause(state: State, probe: ProbeConfig, rules: VerdictConfig) -> float | None:
+    """Seconds between rechecks in this state; None: its slots are enough."""
+    match state.health:
+        case Health.SUSPECT:
+            return probe.fast_interval
+        case Health.UNKNOWN if state.failures:
+            return probe.fast_interval
+        case Health.RECOVERING:
+            return rules.rise_interval
+        case Health.DOWN:
+            return rules.down_interval
+    return None
