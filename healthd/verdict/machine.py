@@ -228,7 +228,7 @@ def _enter(state: State, before: Health, now: float) -> State:
             return replace(state, down_since=now)
         case Health.UP if before is Health.RECOVERING or before is Health.DOWN:
             # With its old slots, the first failure of a requalified node would end it again.
-            return replace(state, down_since=None, slots=(True,))
+            return replace(state, down_since=None, slots=())
         case Health.INVALID | Health.UNKNOWN:
             return State(
                 health=state.health,

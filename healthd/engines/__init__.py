@@ -1,0 +1,1 @@
+"""A node becomes a client: engine configurations, engine processes, shared tunnels."""

@@ -1,0 +1,16 @@
+"""The TLS context that verifies https check URLs."""
+
+import ssl
+from pathlib import Path
+
+
+def check_tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a verifying client context.
+
+    Args:
+        ca_file: PEM certificates to trust instead of the system's.
+
+    Raises:
+        OSError: the file cannot be read, or holds no certificate (``ssl.SSLError``).
+    """
+    return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
