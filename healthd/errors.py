@@ -96,8 +96,9 @@ class TunnelError(HealthdError):
 class PublishError(HealthdError):
     """A publication was not written; what was published before is still there."""
 
-    def __init__(self, publication: str, why: str) -> None:
+    def __init__(self, publication: str, outcome: str, why: str) -> None:
         self.publication = publication
+        self.outcome = outcome
         self.why = why
         super().__init__(f"publication {publication!r}: {why}")
 

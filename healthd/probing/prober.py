@@ -9,8 +9,6 @@ our own line is to blame.
 
 import ssl
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
 import httpx
 import trio
@@ -35,7 +33,7 @@ _HEADERS = {"User-Agent": "Mozilla/5.0", "Accept": "*/*", "Connection": "close"}
 
 
 class Prober:
-    """Probes nodes; use it as an async context manager.
+    """Probes nodes.
 
     Args:
         tunnels: Where tunnels are leased.
@@ -71,17 +69,6 @@ class Prober:
             headers=_HEADERS,
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._http.aclose()
-
     async def probe(self, node: Node, *, recheck: bool = False) -> Result:
         """Probe one node. Whatever node, engine or network do, the answer is a value."""
         try:
@@ -93,7 +80,8 @@ class Prober:
             return inconclusive(why.reason, why.words)
 
     async def _through(self, tunnel: Tunnel, node: Node) -> Result:
-        latency, error = None, TunnelError(Reason.DEADLINE, f"no answer in {self._deadline:g} s")
+        latency = None
+        error = TunnelError(Reason.DEADLINE, f"no answer in {self._deadline:g} s")
         with trio.move_on_after(self._deadline):
             try:
                 latency = await self._ask_any(tunnel)
@@ -147,7 +135,9 @@ class Prober:
         answer = await self._http.send(request, stream=True)
         try:
             if answer.status_code != self._expect_status:
-                raise TunnelError(Reason.HTTP_STATUS, f"{request.url.host} answered {answer.status_code}")
+                raise TunnelError(
+                    Reason.HTTP_STATUS, f"{request.url.host} answered {answer.status_code}"
+                )
             if answer.headers.get("content-length", "0") != "0":
                 raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} announced a body")
             async for chunk in answer.aiter_raw():

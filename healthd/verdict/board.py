@@ -38,6 +38,8 @@ class Record:
     """Wall-clock seconds of the latest success."""
     changed: float | None = None
     """Wall-clock seconds of the latest transition."""
+    evidence: str = ""
+    """What made it, in words."""
     latency: float | None = None
     result: Result | None = None
     slots: Counter[SlotVerdict] = field(default_factory=Counter)
@@ -108,7 +110,7 @@ class Board:
         record.judged |= result.outcome is not Outcome.INCONCLUSIVE
         for transition in transitions:
             record.transitions[transition.after] += 1
-            record.changed = wall
+            record.changed, record.evidence = wall, transition.evidence
         return transitions
 
     def skip(self, node_id: str, missed: int) -> None:

@@ -50,6 +50,8 @@ class Event(StrEnum):
     """The engine takes a node it had refused."""
 
 
+_GOOD_NEWS = {Event.SUCCESS, Event.RISE, Event.ACCEPTED}
+
 TRANSITIONS: Mapping[Health, Mapping[Event, Health]] = {
     Health.UNKNOWN: {
         Event.SUCCESS: Health.UP,
@@ -217,7 +219,8 @@ def _move(
         raise ValueError(f"{event} cannot happen to a node that is {state.health}") from None
     if after is state.health:
         return state
-    transitions.append(Transition(state.health, after, now, state.reason, evidence))
+    reason = None if event in _GOOD_NEWS else state.reason
+    transitions.append(Transition(state.health, after, now, reason, evidence))
     return _enter(replace(state, health=after, since=now), state.health, now)
 
 

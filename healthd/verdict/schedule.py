@@ -5,7 +5,8 @@ spread evenly and a reload moves none. The grid is fixed: after an overrun the n
 time, missed ones are skipped and counted (`sleep(interval)` in a loop drifts by 0.5 ms a round).
 
 Rechecks run between slots while a node is suspected or down. One that could not end before the
-node's next slot gives way to that slot: a node never has two probes in flight.
+node's next slot (give or take the tolerance) gives way to that slot: a node never has two probes in
+flight.
 """
 
 import hashlib
@@ -37,6 +38,15 @@ def next_slot(base: float, offset: float, interval: float, after: float) -> floa
     return slot if slot > after else slot + interval  # rounding may land on `after` itself
 
 
+def tolerance(interval: float) -> float:
+    """How late a slot may begin before it counts as missed: a second at 30 s.
+
+    A recheck of a silent node ends just behind its deadline; without this grace it would cost the
+    node every other slot.
+    """
+    return min(1.0, interval / 30)
+
+
 def next_turn(
     state: State, *, slot: float, began: float, now: float, probe: ProbeConfig, rules: VerdictConfig
 ) -> Turn:
@@ -54,7 +64,7 @@ def next_turn(
     if pause is None:
         return Turn(slot, slot=True)
     recheck = max(now, began + pause)
-    if recheck + probe.deadline > slot:
+    if recheck + probe.deadline > slot + tolerance(probe.interval):
         return Turn(slot, slot=True)
     return Turn(recheck, slot=False)
 

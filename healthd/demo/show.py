@@ -1,0 +1,6 @@
+"""placeholder"""
+
+
+def main(*, keep: bool) -> int:
+    """X"""
+    return 0

@@ -1,0 +1,212 @@
+"""The metrics of the contract.
+
+What belongs to a node or a publication is rendered from the board at each scrape, by one collector:
+its series exist from the start, agree with each other, never blink during a reload, and go away
+with their node. Histograms and the daemon's own counters are ordinary ones. No label ever holds
+free text.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from healthd import __version__
+from healthd.model import Health, Outcome, Reason
+from healthd.publishing.publisher import Outcome as PublicationOutcome
+from healthd.publishing.publisher import Publication
+from healthd.verdict.board import Board, Record, SlotVerdict
+from healthd.verdict.gate import Decision, Mode
+
+PREFIX = "healthd_"
+
+START_OUTCOMES = ("ready", "refused", "port_taken", "failed")
+
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+_PROBE_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0)
+
+IN_SERVICE = {Health.UP, Health.SUSPECT}
+"""Health in which `node_up` is 1: users are given the node."""
+
+
+class Metrics:
+    """Everything Prometheus can ask for, in a registry of its own.
+
+    Args:
+        board: The nodes.
+        publications: Gives what is published.
+        decisions: Gives the gate's latest decision for each publication, by name.
+        engine: Version of the engine, for ``build_info``.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        publications: Callable[[], Sequence[Publication]],
+        decisions: Callable[[], dict[str, Decision]],
+        engine: str,
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        registry.register(_FleetCollector(board, publications, decisions))
+        self.lag = Histogram(
+            f"{PREFIX}schedule_lag_seconds",
+            "How late slots begin.",
+            registry=registry,
+            buckets=_LAG_BUCKETS,
+        )
+        self._duration = Histogram(
+            f"{PREFIX}probe_duration_seconds",
+            "How long probes take, waiting for a client included.",
+            ["engine"],
+            registry=registry,
+            buckets=_PROBE_BUCKETS,
+        )
+        self.probe_duration = self._duration.labels("xray")
+        self.overruns = Counter(
+            f"{PREFIX}overruns", "Slots skipped because a probe was running.", registry=registry
+        )
+        self._starts = Counter(
+            f"{PREFIX}engine_starts",
+            "Engine processes started, and how that went.",
+            ["engine", "outcome"],
+            registry=registry,
+        )
+        self.clients = Gauge(
+            f"{PREFIX}engine_clients", "Engine processes alive now.", registry=registry
+        )
+        self.self_check_ok = Gauge(
+            f"{PREFIX}self_check_ok",
+            "Whether the monitor's own line carried the latest request.",
+            registry=registry,
+        )
+        self._publications = Counter(
+            f"{PREFIX}publications",
+            "Attempts to publish, and what became of them.",
+            ["publication", "outcome"],
+            registry=registry,
+        )
+        self.reload_ok = Gauge(
+            f"{PREFIX}config_last_reload_successful",
+            "Whether the configuration in the file is the one in force.",
+            registry=registry,
+        )
+        info = Gauge(f"{PREFIX}build_info", "Versions.", ["version", "xray"], registry=registry)
+        info.labels(__version__, engine).set(1)
+        self.self_check_ok.set(1)
+        self.reload_ok.set(1)
+        for outcome in START_OUTCOMES:
+            self._starts.labels("xray", outcome)
+
+    def started(self, outcome: str) -> None:
+        """Count the start of an engine process."""
+        self._starts.labels("xray", outcome).inc()
+
+    def announce(self, publication: str) -> None:
+        """Make a publication's counters exist at zero."""
+        for outcome in PublicationOutcome:
+            self._publications.labels(publication, outcome)
+
+    def published(self, publication: str, outcome: PublicationOutcome) -> None:
+        """Count an attempt to publish."""
+        self._publications.labels(publication, outcome).inc()
+
+    def render(self) -> bytes:
+        """The text Prometheus reads. Slow with thousands of nodes: call it in a thread."""
+        return generate_latest(self.registry)
+
+
+class _FleetCollector(Collector):
+    def __init__(
+        self,
+        board: Board,
+        publications: Callable[[], Sequence[Publication]],
+        decisions: Callable[[], dict[str, Decision]],
+    ) -> None:
+        self._board = board
+        self._publications = publications
+        self._decisions = decisions
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else registering would render the whole fleet once
+
+    def collect(self) -> Iterator[Metric]:
+        records = list(self._board)
+        yield from _gauges(records)
+        yield from _counters(records)
+        yield from self._published(records)
+
+    def _published(self, records: Sequence[Record]) -> Iterator[Metric]:
+        label = ["publication"]
+        node = _gauge("node_published", "Whether users get the node.", ["publication", "node"])
+        generation = _gauge("publication_generation", "Generation being served.", label)
+        timestamp = _gauge("publication_timestamp_seconds", "When it was published.", label)
+        nodes = _gauge("publication_nodes", "Nodes in it.", label)
+        mode = _gauge("publication_mode", "1 for the mode in force.", [*label, "mode"])
+        for publication in self._publications():
+            name, served = publication.config.name, publication.published
+            ids = frozenset(served.nodes) if served else frozenset()
+            for record in records:
+                if publication.takes(record.node):
+                    node.add_metric([name, record.node.id], float(record.node.id in ids))
+            generation.add_metric([name], served.generation if served else 0)
+            timestamp.add_metric([name], served.published_at if served else 0)
+            nodes.add_metric([name], len(ids))
+            decision = self._decisions().get(name)
+            now = decision.mode if decision else Mode.WAITING
+            for each in Mode:
+                mode.add_metric([name, each], float(each is now))
+        yield from (node, generation, timestamp, nodes, mode)
+
+
+def _gauges(records: Sequence[Record]) -> Iterator[Metric]:
+    up = _gauge("node_up", "Whether the node is in service.", ["node"])
+    state = _gauge("node_state", "1 for the node's health, 0 for the others.", ["node", "state"])
+    latency = _gauge("node_latency_seconds", "Of the latest good probe.", ["node"])
+    probed = _gauge("node_last_probe_timestamp_seconds", "When it was last probed.", ["node"])
+    good = _gauge("node_last_success_timestamp_seconds", "When that last went well.", ["node"])
+    for record in records:
+        label = [record.node.id]
+        up.add_metric(label, float(record.state.health in IN_SERVICE))
+        for health in Health:
+            state.add_metric([*label, health], float(record.state.health is health))
+        latency.add_metric(label, float("nan") if record.latency is None else record.latency)
+        probed.add_metric(label, record.last_probe or 0)
+        good.add_metric(label, record.last_good or 0)
+    yield from (up, state, latency, probed, good)
+
+
+def _counters(records: Sequence[Record]) -> Iterator[Metric]:
+    transitions = _counter("node_transitions", "Changes of health.", ["node", "to"])
+    slots = _counter("node_slots", "Slots by verdict: the SLI.", ["node", "verdict"])
+    probes = _counter("probes", "Probes by result, rechecks included.", ["node", "result"])
+    failures = _counter("probe_failures", "Probes without success, why.", ["node", "reason"])
+    for record in records:
+        label = [record.node.id]
+        for health in Health:
+            transitions.add_metric([*label, health], record.transitions[health])
+        for verdict in SlotVerdict:
+            slots.add_metric([*label, verdict], record.slots[verdict])
+        for outcome in Outcome:
+            probes.add_metric([*label, outcome], record.probes[outcome])
+        for reason in Reason:
+            failures.add_metric([*label, reason], record.failures[reason])
+    yield from (transitions, slots, probes, failures)
+
+
+def _gauge(name: str, text: str, labels: Sequence[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _counter(name: str, text: str, labels: Sequence[str]) -> CounterMetricFamily:
+    return CounterMetricFamily(PREFIX + name, text, labels=labels)

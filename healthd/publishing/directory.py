@@ -1,0 +1,213 @@
+"""A publication's directory: generations side by side, and one atomic flip.
+
+    DIR/links.txt   -> .current/links.txt        what nginx serves; these links never change
+    DIR/.current    -> .generations/00000042     one rename of this link changes every file at once
+    DIR/.generations/00000042/links.txt …        complete and on disk before the flip
+
+A reader sees one whole generation or the next, whatever happens to the writer in between. Files
+hold credentials: they are readable by owner and group only, and the group is that of the directory
+(give it to nginx's group).
+
+nginx makes its ETag from the time of modification in seconds and the size, so that time rises by at
+least a second with every generation, or clients would be told "304 not modified" and keep a stale
+file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+META = "meta.json"
+KEEP = 10
+"""Generations kept, the current one included."""
+
+_FILE_MODE = 0o640
+_DIRECTORY_MODE = 0o750
+_GENERATIONS = ".generations"
+_CURRENT = ".current"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The generation that is being served."""
+
+    generation: int
+    published_at: float
+    """Wall-clock seconds."""
+    nodes: tuple[str, ...]
+
+
+class PublicationDirectory:
+    """One directory of client files. All calls block; one writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def prepare(self) -> None:
+        """Make the directory if need be, and remove what a killed writer left behind.
+
+        Raises:
+            OSError: it cannot be made or written.
+        """
+        self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        self._generations.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        self._own(self._generations, _DIRECTORY_MODE)
+        for left in (*self._generations.glob(".*.tmp"), *self.path.glob(".*.tmp")):
+            _remove(left)
+
+    def current(self) -> Published | None:
+        """What is being served, as its meta.json tells; None when there is nothing readable."""
+        try:
+            meta = json.loads((self.path / _CURRENT / META).read_bytes())
+            published_at = datetime.fromisoformat(meta["generated_at"]).timestamp()
+            nodes = tuple(str(node) for node in meta["nodes"])
+            return Published(int(meta["generation"]), published_at, nodes)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def holds(self, documents: Mapping[str, bytes]) -> bool:
+        """Whether exactly these bytes are being served already."""
+        try:
+            served = {path.name for path in (self.path / _CURRENT).iterdir()} - {META}
+            return served == set(documents) and all(
+                (self.path / name).read_bytes() == document for name, document in documents.items()
+            )
+        except OSError:
+            return False
+
+    def publish(
+        self,
+        documents: Mapping[str, bytes],
+        *,
+        nodes: Sequence[str],
+        about: Mapping[str, Any],
+        now: float,
+    ) -> Published:
+        """Write a new generation and flip to it.
+
+        Args:
+            documents: File names and their bytes.
+            nodes: Ids of the nodes in them, in order.
+            about: More keys for meta.json.
+            now: Wall-clock seconds.
+
+        Raises:
+            OSError: something could not be written; what was served before still is.
+        """
+        number = self._highest() + 1
+        modified = max(int(now), self._modified() + 1)
+        generated = datetime.fromtimestamp(modified, UTC)
+        meta = {
+            "generation": number,
+            "generated_at": generated.isoformat().replace("+00:00", "Z"),
+            **about,
+            "nodes": list(nodes),
+            "files": {
+                name: {"sha256": hashlib.sha256(document).hexdigest(), "bytes": len(document)}
+                for name, document in documents.items()
+            },
+        }
+        files = {**documents, META: json.dumps(meta, indent=2, ensure_ascii=False).encode() + b"\n"}
+        self._write_generation(number, files, modified)
+        self._flip(number)
+        self._link(files)
+        self._prune(number)
+        return Published(number, float(modified), tuple(nodes))
+
+    @property
+    def _generations(self) -> Path:
+        return self.path / _GENERATIONS
+
+    def _numbers(self) -> list[int]:
+        names = (path.name for path in self._generations.iterdir())
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _highest(self) -> int:
+        current = self.current()
+        return max([0, *self._numbers(), current.generation if current else 0])
+
+    def _modified(self) -> int:
+        """The time of modification that nginx shows now."""
+        try:
+            return int((self.path / _CURRENT / META).stat().st_mtime)
+        except OSError:
+            return 0
+
+    def _write_generation(self, number: int, files: Mapping[str, bytes], modified: int) -> None:
+        temporary = self._generations / f".{number:08d}.tmp"
+        _remove(temporary)
+        try:
+            temporary.mkdir(mode=_DIRECTORY_MODE)
+            self._own(temporary, _DIRECTORY_MODE)
+            for name, content in files.items():
+                self._write(temporary / name, content, modified)
+            _sync(temporary)
+            temporary.rename(self._generations / f"{number:08d}")
+            _sync(self._generations)
+        except BaseException:
+            _remove(temporary)
+            raise
+
+    def _write(self, path: Path, content: bytes, modified: int) -> None:
+        with path.open("xb") as file:
+            self._own(path, _FILE_MODE)
+            file.write(content)
+            file.flush()
+            os.utime(file.fileno(), (modified, modified))
+            os.fsync(file.fileno())
+
+    def _own(self, path: Path, mode: int) -> None:
+        """Give the directory's group to a path, and exactly this mode."""
+        group = self.path.stat().st_gid
+        if path.stat().st_gid != group:
+            os.chown(path, -1, group)
+        path.chmod(mode)
+
+    def _flip(self, number: int) -> None:
+        _link(self.path / _CURRENT, f"{_GENERATIONS}/{number:08d}")
+        _sync(self.path)
+
+    def _link(self, names: Iterable[str]) -> None:
+        """The stable names. Made after the flip, so that none ever leads nowhere."""
+        wanted = {name: f"{_CURRENT}/{name}" for name in names}
+        for name, target in wanted.items():
+            path = self.path / name
+            if not (path.is_symlink() and str(path.readlink()) == target):
+                _link(path, target)
+        for path in self.path.iterdir():
+            ours = path.is_symlink() and str(path.readlink()).startswith(f"{_CURRENT}/")
+            if ours and path.name not in wanted:
+                path.unlink()  # a format that is no longer published
+
+    def _prune(self, newest: int) -> None:
+        for number in self._numbers()[:-KEEP]:
+            if number != newest:
+                _remove(self._generations / f"{number:08d}")
+
+
+def _link(path: Path, target: str) -> None:
+    """Make or change a symbolic link in one step."""
+    temporary = path.with_name(f".{path.name.lstrip('.')}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

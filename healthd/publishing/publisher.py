@@ -1,0 +1,124 @@
+"""One publication: render, verify, write, flip; or leave everything as it is.
+
+Nothing goes live that has not been read back: every link is parsed again, and the engine itself is
+asked whether it takes the Xray configurations.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import trio
+
+from healthd.config import PublishConfig
+from healthd.errors import EngineFailed, LinkError, PublishError
+from healthd.model import Node
+from healthd.publishing import links, xray
+from healthd.publishing.directory import PublicationDirectory, Published
+from healthd.verdict.gate import Decision
+
+Check = Callable[[bytes], Awaitable[str | None]]
+"""Asks the engine about one configuration: None, or its words of refusal."""
+
+
+class Outcome(StrEnum):
+    """What became of one attempt to publish."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    """The gate wants what is served to stay as it is."""
+    REFUSED = "refused"
+    """A document did not stand its verification."""
+    FAILED = "failed"
+    """It could not be written."""
+
+
+@dataclass(slots=True)
+class Publication:
+    """One ``[[publish]]`` table at work."""
+
+    config: PublishConfig
+    check_url: str
+    check: Check
+    now: Callable[[], float]
+    """The wall clock."""
+    published: Published | None = None
+
+    @property
+    def directory(self) -> PublicationDirectory:
+        """Where it is written."""
+        return PublicationDirectory(self.config.directory)
+
+    def takes(self, node: Node) -> bool:
+        """Whether this publication's selection holds the node."""
+        return not self.config.select or not node.tags.isdisjoint(self.config.select)
+
+    def load(self) -> None:
+        """Make the directory ready, and take up what the last run published.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        self.directory.prepare()
+        self.published = self.directory.current()
+
+    async def publish(self, decision: Decision) -> Outcome:
+        """Bring what is served in line with the gate's decision.
+
+        Raises:
+            PublishError: a document was refused or could not be written; ``outcome`` on it tells
+                which. What was served before still is.
+        """
+        nodes = decision.nodes
+        if not nodes:
+            return Outcome.KEPT
+        documents = await trio.to_thread.run_sync(self.render, nodes)
+        if await trio.to_thread.run_sync(self.directory.holds, documents):
+            return Outcome.UNCHANGED
+        await self._verify(documents, nodes)
+        about = {
+            "publication": self.config.name,
+            "mode": decision.mode,
+            "why": dict(decision.why),
+        }
+        write = partial(
+            self.directory.publish,
+            documents,
+            nodes=[node.id for node in nodes],
+            about=about,
+            now=self.now(),
+        )
+        try:
+            # Never abandoned half-way: a thread that was begun is waited for, even at the end.
+            self.published = await trio.to_thread.run_sync(write)
+        except OSError as why:
+            words = f"cannot write {why.filename or self.config.directory}: {why.strerror}"
+            raise PublishError(self.config.name, Outcome.FAILED, words) from why
+        return Outcome.PUBLISHED
+
+    def render(self, nodes: tuple[Node, ...]) -> dict[str, bytes]:
+        """The documents for these nodes, by file name."""
+        documents = {}
+        if "links" in self.config.formats:
+            documents[links.FILE] = links.render(nodes)
+        if "xray" in self.config.formats:
+            documents[xray.FILE] = xray.render(
+                nodes, title=self.config.title, check_url=self.check_url
+            )
+        return documents
+
+    async def _verify(self, documents: dict[str, bytes], nodes: tuple[Node, ...]) -> None:
+        try:
+            if links.FILE in documents:
+                links.verify(documents[links.FILE], nodes)
+            samples = xray.samples(documents[xray.FILE]) if xray.FILE in documents else []
+            for sample in samples:
+                if (words := await self.check(sample)) is not None:
+                    raise ValueError(f"{xray.FILE} is refused by Xray: {words}")
+        except (ValueError, LinkError) as why:
+            raise PublishError(self.config.name, Outcome.REFUSED, str(why)) from why
+        except EngineFailed as why:
+            words = f"cannot verify {xray.FILE}: {why}"
+            raise PublishError(self.config.name, Outcome.FAILED, words) from why

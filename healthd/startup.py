@@ -1,0 +1,135 @@
+"""What this machine must offer before the daemon begins; each lack has its own message."""
+
+import fcntl
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from healthd.config import Config, parse, split_listen
+from healthd.errors import ConfigError, Problem, StartupError
+from healthd.probing.check_tls import check_tls
+from healthd.publishing.directory import PublicationDirectory
+
+
+def read_config(path: Path) -> Config:
+    """Read and check the configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, or holds faults; all of them are named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as why:
+        raise ConfigError(str(path), [Problem("", f"cannot be read: {why.strerror}")]) from why
+    except UnicodeDecodeError as why:
+        raise ConfigError(str(path), [Problem("", f"is not UTF-8: byte {why.start}")]) from why
+    return parse(text, str(path))
+
+
+def warnings(path: Path, config: Config) -> Iterator[str]:
+    """What is legal but hardly meant."""
+    if path.stat().st_mode & stat.S_IROTH:
+        yield f"{path} holds credentials and is world-readable; chmod o-r {path}"
+    seen: dict[str, str] = {}
+    for node in config.fleet():
+        twin = seen.setdefault(node.fingerprint, node.id)
+        if twin != node.id:
+            yield f"nodes {twin!r} and {node.id!r} are the same endpoint"
+    if len(set(config.probe.urls)) < 2:
+        yield "probe.urls names one check URL: when it is down, no node can be judged"
+
+
+def claim_state(directory: Path) -> int:
+    """Make the state directory and lock it; return the lock's descriptor, to be kept open.
+
+    Raises:
+        StartupError: it cannot be used, or another healthd uses it.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as why:
+        raise StartupError(
+            f"paths.state: cannot use {directory}: {why.strerror}; make it writable for this user, "
+            "or set another one"
+        ) from why
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as why:
+        os.close(lock)
+        raise StartupError(f"paths.state: another healthd is running on {directory}") from why
+    return lock
+
+
+def bind(listen: str) -> socket.socket:
+    """Bind the HTTP address.
+
+    Raises:
+        StartupError: it is taken, or not ours to bind.
+    """
+    host, port = split_listen(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as why:
+        listener.close()
+        raise StartupError(
+            f"http.listen: cannot listen on {listen}: {why.strerror}; stop what uses it, or set "
+            "another address"
+        ) from why
+    return listener
+
+
+def prepare_directories(config: Config) -> None:
+    """Make every publication's directory ready.
+
+    Raises:
+        StartupError: one cannot be made or written.
+    """
+    for index, publish in enumerate(config.publish):
+        try:
+            PublicationDirectory(publish.directory).prepare()
+        except OSError as why:
+            raise StartupError(
+                f"publish[{index}].directory: cannot write {why.filename or publish.directory}: "
+                f"{why.strerror}; create it for this user, or set another one"
+            ) from why
+
+
+def check_directories(config: Config) -> None:
+    """Look whether the publications could be written, without making anything.
+
+    Raises:
+        StartupError: one could not.
+    """
+    for index, publish in enumerate(config.publish):
+        place = publish.directory
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise StartupError(
+                f"publish[{index}].directory: cannot write {place} as this user; create "
+                f"{publish.directory} for it, or set another one"
+            )
+
+
+def load_tls(config: Config) -> ssl.SSLContext:
+    """The context that verifies https check URLs.
+
+    Raises:
+        StartupError: ``probe.ca_file`` cannot be used.
+    """
+    try:
+        return check_tls(config.probe.ca_file)
+    except ssl.SSLError as why:
+        message = f"probe.ca_file: {config.probe.ca_file} holds no PEM certificate"
+        raise StartupError(message) from why
+    except OSError as why:
+        message = f"probe.ca_file: cannot read {config.probe.ca_file}: {why.strerror}"
+        raise StartupError(message) from why
