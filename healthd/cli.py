@@ -141,7 +141,7 @@ def _config_for_probe(path: Path, link: str | None) -> Config:
 
 
 def _read_link(link: str) -> str:
-    return click.get_text_stream("stdin").read() if link == "-" else link
+    return sys.stdin.read() if link == "-" else link
 
 
 def _chosen(config: Config, names: tuple[str, ...]) -> tuple[Node, ...]:

@@ -162,6 +162,7 @@ class Daemon:
             self._watchers.stalled,
             lambda: self._self_check_ok,
         )
+        host, port = listener.getsockname()[:2]
         await self._nursery.start(serve, application, listener)
         self._watchers.apply(self._config.fleet(), self._config.probe, self._config.verdict)
         self._nursery.start_soon(self._publishing.run)
@@ -172,7 +173,7 @@ class Daemon:
             version=__version__,
             xray=self._ground.engine.version,
             nodes=len(self._board),
-            listen=self._config.http.listen,
+            listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         )
 
     async def heed_signals(

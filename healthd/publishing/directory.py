@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -164,11 +165,17 @@ class PublicationDirectory:
             os.fsync(file.fileno())
 
     def _own(self, path: Path, mode: int) -> None:
-        """Give the directory's group to a path, and exactly this mode."""
-        group = self.path.stat().st_gid
-        if path.stat().st_gid != group:
+        """Give the directory's group to a path, and exactly this mode.
+
+        A set-group-ID bit that came from the parent stays: it hands the group on without a chown,
+        which a hardened service may not be allowed.
+        """
+        group, now = self.path.stat().st_gid, path.stat()
+        if now.st_gid != group:
             os.chown(path, -1, group)
-        path.chmod(mode)
+        wanted = mode | (now.st_mode & stat.S_ISGID)
+        if stat.S_IMODE(now.st_mode) != wanted:
+            path.chmod(wanted)
 
     def _flip(self, number: int) -> None:
         _link(self.path / _CURRENT, f"{_GENERATIONS}/{number:08d}")

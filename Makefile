@@ -1,0 +1,54 @@
+# Everything runs in a virtual environment of its own, made on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# An Xray on PATH is used as it is; otherwise one is obtained into the user's cache, once.
+ENGINES := $(VENV)/.engines
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-slow lint format soak bench clean
+
+demo: $(ENGINES)
+	$(BIN)/healthd demo
+
+test: lint $(ENGINES)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not slow" $(TESTS)
+	$(BIN)/coverage combine -q
+	@$(BIN)/coverage report --fail-under=90 >.coverage-report || { cat .coverage-report; exit 1; }
+	@$(BIN)/python tests/coverage_of_rooms.py
+	@tail -n 1 .coverage-report
+
+test-slow: $(ENGINES)
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m flake8 --select ASYNC healthd tests
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(ENGINES)
+	$(BIN)/python bench/soak.py $(SOAK)
+
+bench: $(ENGINES)
+	$(BIN)/python bench/cost.py $(BENCH)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+$(READY): pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade "pip>=25.1"
+	$(BIN)/pip install -q --editable . --group dev
+	@touch $@
+
+$(ENGINES): $(READY)
+	@$(BIN)/healthd engines 2>/dev/null || $(BIN)/healthd engines install
+	@touch $@
