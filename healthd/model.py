@@ -67,8 +67,6 @@ class Reason(StrEnum):
     """Something that is not our client answered on its port."""
     RESOURCES = "resources"
     """No descriptors, ports or memory left on the monitor."""
-    LOOP_LAG = "loop_lag"
-    """The monitor itself was too late to judge anybody."""
 
 
 class Health(StrEnum):
@@ -124,14 +122,15 @@ class Vless:
     extra: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Parameters of the link that mean nothing to us; kept, and written back."""
 
-    def secrets(self) -> Iterable[str]:
-        """Text that must never be shown to anybody."""
-        yield self.user
+    def secrets(self) -> tuple[str, ...]:
+        """Text that must never be shown to anybody; none of it empty."""
+        known = [self.user]
         if self.encryption != "none":
-            yield self.encryption
+            known.append(self.encryption)
         if isinstance(self.security, Reality):
-            yield from (self.security.public_key, self.security.short_id)
-            yield self.security.mldsa65_verify
+            reality = self.security
+            known += [reality.public_key, reality.short_id, reality.mldsa65_verify]
+        return tuple(filter(None, known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -70,6 +70,10 @@ def write_config(
     path.touch(0o600)
     path.write_text(tomli_w.dumps(sections))
     return path
+
+
+_STOP_LIMIT = 5.0
+"""Seconds for a clean stop; the contract says two."""
 
 
 class RunningDaemon:
@@ -187,13 +191,19 @@ async def start_daemon(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(running.read, process.stdout)
             yield running
-            with suppress(ProcessLookupError):
-                process.terminate()
-            with trio.move_on_after(10):
-                await process.wait()
+            await _end(process)
             nursery.cancel_scope.cancel()
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
         with trio.CancelScope(shield=True):
-            await process.wait()
+            await _end(process)
+
+
+async def _end(process: trio.Process) -> None:
+    """SIGTERM first: a daemon that is killed leaves its clients behind."""
+    if process.returncode is None:
+        process.terminate()
+    with trio.move_on_after(_STOP_LIMIT):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()

@@ -28,12 +28,13 @@ class Control:
     """Asks about our own line, once for all the failures of one client.
 
     Args:
-        ask: Asks the self-check URLs through a tunnel; True when one of them answers well.
+        ask: Asks the self-check URLs through a tunnel: whether one of them answers well, or None
+            when the client itself failed, which says nothing about the line.
         on_answer: Told each answer.
     """
 
     def __init__(
-        self, ask: Callable[[Tunnel], Awaitable[bool]], on_answer: Callable[[bool], None]
+        self, ask: Callable[[Tunnel], Awaitable[bool | None]], on_answer: Callable[[bool], None]
     ) -> None:
         self._ask = ask
         self._on_answer = on_answer
@@ -59,12 +60,14 @@ class Control:
                 await trio.sleep(GATHER)
             finally:
                 del self._gathering[client]
-            current.good = await self._ask(tunnel.control)
+            answer = await self._ask(tunnel.control)
+            current.good = bool(answer)
         finally:
             current.over.set()
         if not current.good:
             self._bad_until[client] = trio.current_time() + BAD_FOR
-        self._on_answer(current.good)
+        if answer is not None and tunnel.alive:
+            self._on_answer(answer)
         return current.good
 
 

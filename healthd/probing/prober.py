@@ -147,18 +147,19 @@ class Prober:
             await answer.aclose()
         return trio.current_time() - began
 
-    async def _ask_self(self, control: Tunnel) -> bool:
-        """Whether one of the self-check URLs answers, straight from here."""
-        good = False
+    async def _ask_self(self, control: Tunnel) -> bool | None:
+        """Whether a self-check URL answers, straight from here; None: the client is broken."""
+        good: bool | None = False
 
         async def ask(url: str) -> None:
             nonlocal good
             try:
                 await self._ask(control, url)
-            except TunnelError:
-                return
-            good = True
-            nursery.cancel_scope.cancel()
+            except TunnelError as why:
+                good = None if why.reason in _OURS else good
+            else:
+                good = True
+                nursery.cancel_scope.cancel()
 
         with trio.move_on_after(min(CONTROL_LIMIT, self._deadline)):
             async with trio.open_nursery() as nursery:

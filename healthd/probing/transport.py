@@ -98,6 +98,8 @@ async def _next_event(http: h11.Connection, wire: "_Wire") -> object:
     while (event := http.next_event()) is h11.NEED_DATA:
         data = await wire.receive()
         if not data and http.their_state is h11.SEND_RESPONSE:
+            if http.trailing_data[0]:
+                raise TunnelError(Reason.HTTP_PROTOCOL, "closed within the head of its answer")
             raise TunnelError(Reason.AUTH_OR_RESET, "closed without an answer")
         http.receive_data(data)
     return event

@@ -1,0 +1,383 @@
+"""config.toml: every fault at once, each at its key and in words; no credential in any of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from healthd import config
+from healthd.config import CLOUDFLARE, GSTATIC, Config, ProbeConfig, parse, parse_duration
+from healthd.errors import ConfigError
+from healthd.model import Role
+from tests.builders import PUBLIC_KEY, SHORT_ID, USER, vless
+
+HERE = Path(__file__).parent
+BAD_CONFIGS = HERE / "bad_configs"
+EXAMPLE = (HERE.parent / "config.example.toml").read_text(encoding="utf-8")
+
+LINK = f"vless://{USER}@192.0.2.10:443?security=none"
+NODE = f'[[nodes]]\nid = "de-1"\nlink = "{LINK}"\n'
+PUBLISH = '[[publish]]\nname = "users"\ndirectory = "/srv/users"\n'
+
+NOT_A_DURATION = 'must be a duration in quotes, such as "30s", "250ms" or "1h30m"'
+NOT_A_LIST = 'must be a list, such as ["a", "b"]'
+NOT_A_NAME = "must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+NOT_A_URL = "must be a URL such as https://www.gstatic.com/generate_204"
+NOT_LISTENABLE = 'must be an IP address and port, such as "127.0.0.1:9477"'
+NO_NODES = "nodes: there are none; add a [[nodes]] table with an id and a link"
+NO_PUBLISH = "publish: nothing to publish; add a [[publish]] table with a directory"
+
+EXPECTED = {
+    "ca-file-as-number": ["probe.ca_file: must be a path in quotes"],
+    "deadline-not-below-interval": [
+        "probe.deadline: must be shorter than probe.interval, or slots overlap"
+    ],
+    "directory-relative": ["publish[0].directory: must be an absolute path"],
+    "directory-twice": ["publish[1].directory: '/srv/users' is already taken by publish[0]"],
+    "duration-as-fraction": [f"probe.interval: {NOT_A_DURATION}"],
+    "duration-as-number": [f"probe.interval: {NOT_A_DURATION}"],
+    "duration-in-other-digits": [f"gate.spacing: {NOT_A_DURATION}"],
+    "duration-negative": [f"gate.spacing: {NOT_A_DURATION}"],
+    "duration-too-long": ["verdict.fall_after: is longer than 400 days"],
+    "duration-too-short": ['probe.fast_interval: must be at least "100ms"'],
+    "duration-with-blank": [f"gate.debounce: {NOT_A_DURATION}"],
+    "duration-without-unit": [f"probe.interval: {NOT_A_DURATION}"],
+    "empty": [NO_NODES, NO_PUBLISH],
+    "engine-without-name": ["engines.xray: string should have at least 1 character"],
+    "fall-is-zero": ["verdict.fall: input should be greater than or equal to 1"],
+    "format-unknown": ["publish[0].formats[0]: must be 'links' or 'xray'"],
+    "formats-empty": ["publish[0].formats: must name at least one format"],
+    "key-twice": ["not TOML: Cannot overwrite a value (at line 4, column 155)"],
+    "link-as-number": ["nodes[0].link: must be text in quotes"],
+    "link-insecure": [
+        "nodes[0].link: malformed link, allowInsecure: cannot be honoured by current Xray; "
+        "pin the certificate instead (pcs=SHA256)"
+    ],
+    "link-malformed": ["nodes[0].link: malformed link, port: must be a number from 1 to 65535"],
+    "link-misspelt": [
+        "nodes[0].link: is required",
+        "nodes[0].links: unknown key; did you mean 'link'?",
+    ],
+    "listen-by-name": [f"http.listen: {NOT_LISTENABLE}"],
+    "listen-port-too-high": [f"http.listen: {NOT_LISTENABLE}"],
+    "listen-without-port": [f"http.listen: {NOT_LISTENABLE}"],
+    "log-format-unknown": ["log.format: must be 'auto', 'console', 'json' or 'journald'"],
+    "log-level-unknown": ["log.level: must be 'debug', 'info', 'warning' or 'error'"],
+    "no-check-url": ["probe.urls: must name at least one check URL"],
+    "no-clients": ["probe.max_clients: input should be greater than or equal to 1"],
+    "no-nodes": [NO_NODES],
+    "no-publish": [NO_PUBLISH],
+    "node-id-too-long": [f"nodes[0].id: {NOT_A_NAME}"],
+    "node-id-twice": ["nodes[2].id: 'de-1' is already taken by nodes[0]"],
+    "node-id-with-blank": [f"nodes[0].id: {NOT_A_NAME}"],
+    "node-is-text": ["nodes[0]: must be a table, headed [[nodes]]"],
+    "node-name-empty": ["nodes[0].name: string should have at least 1 character"],
+    "node-name-with-nul": ["nodes[0].name: holds a NUL character"],
+    "node-role-unknown": ["nodes[0].role: must be 'primary' or 'failover'"],
+    "node-tag-as-number": ["nodes[0].tags[0]: must be text in quotes"],
+    "node-tags-not-a-list": [f"nodes[0].tags: {NOT_A_LIST}"],
+    "node-without-id": ["nodes[0].id: is required"],
+    "node-without-link": ["nodes[0].link: is required"],
+    "nodes-with-single-brackets": ["nodes: must be tables, each headed [[nodes]]"],
+    "not-toml": ["not TOML: Invalid value (at line 2, column 12)"],
+    "publish-name-twice": ["publish[1].name: 'users' is already taken by publish[0]"],
+    "section-is-a-number": ["probe: must be a table, headed [probe]"],
+    "several-faults": [
+        f"probe.interval: {NOT_A_DURATION}",
+        "probe.urls: must name at least one check URL",
+        "verdict.fal: unknown key; did you mean 'fall'?",
+        "nodes[0].link: malformed link, host: there is none; a link reads vless://USER@HOST:PORT?…",
+        "nodes[1].link: malformed link, type: 'ws' is not supported, only tcp",
+        "nodes[1].role: must be 'primary' or 'failover'",
+        "log.level: must be 'debug', 'info', 'warning' or 'error'",
+        "nodes[1].id: 'de-1' is already taken by nodes[0]",
+        NO_PUBLISH,
+    ],
+    "state-relative": ["paths.state: must be an absolute path"],
+    "status-as-text": ["probe.expect_status: must be a whole number, without quotes"],
+    "status-as-truth": ["probe.expect_status: must be a whole number, without quotes"],
+    "status-out-of-range": ["probe.expect_status: input should be greater than or equal to 200"],
+    "title-too-long": ["publish[0].title: string should have at most 100 characters"],
+    "too-few-clients": [
+        "probe.max_clients: must be at least 4: with this deadline and shift, 3 clients overlap "
+        "and one more is needed for rechecks"
+    ],
+    "unknown-key": ["probe.intervall: unknown key; did you mean 'interval'?"],
+    "unknown-key-far-off": ["gate.zzz: unknown key; known here: debounce, spacing"],
+    "unknown-section": ["prob: unknown key; did you mean 'probe'?"],
+    "unknown-section-far-off": [
+        "sorcery: unknown key; known here: probe, self_check, verdict, gate, nodes, publish, "
+        "paths, engines, http, log"
+    ],
+    "url-as-number": ["self_check.urls[0]: must be a URL in quotes"],
+    "url-host-too-long": [
+        "probe.urls[0]: has a host name longer than SOCKS5 can carry (255 bytes)"
+    ],
+    "url-of-lookalikes": [f"probe.urls[0]: {NOT_A_URL}"],
+    "url-of-other-scheme": [f"probe.urls[0]: {NOT_A_URL}"],
+    "url-port-is-text": [f"probe.urls[0]: {NOT_A_URL}"],
+    "url-port-too-high": [f"probe.urls[0]: {NOT_A_URL}"],
+    "url-with-blank": ["probe.urls[0]: must be plain ASCII without blanks"],
+    "url-with-password": ["probe.urls[0]: must not carry a user name or password"],
+    "url-with-umlaut": ["probe.urls[0]: must be plain ASCII without blanks"],
+    "url-without-bracket": [f"probe.urls[0]: {NOT_A_URL}"],
+    "urls-not-a-list": [f"probe.urls: {NOT_A_LIST}"],
+    "window-too-small": [
+        "verdict.window_failures: cannot exceed verdict.window: it would never be met"
+    ],
+}
+
+
+def problems_in(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        parse(text, "c.toml")
+    found = [str(problem) for problem in refused.value.problems]
+    assert "\n".join(f"c.toml: {problem}" for problem in found) == str(refused.value)
+    return found
+
+
+class TestFaults:
+    def test_table_is_complete(self):
+        """Every bad file has its messages, and every message its file."""
+        assert sorted(EXPECTED) == sorted(path.stem for path in BAD_CONFIGS.glob("*.toml"))
+
+    @pytest.mark.parametrize("fault", EXPECTED)
+    def test_messages(self, fault):
+        """Each fault is named once, at its key, with the mend."""
+        text = (BAD_CONFIGS / f"{fault}.toml").read_text(encoding="utf-8")
+
+        assert EXPECTED[fault] == problems_in(text)
+
+    @pytest.mark.parametrize("fault", EXPECTED)
+    def test_no_secret_in_any_message(self, fault):
+        """Neither a link nor a part of it, nor a password in a URL, is ever shown."""
+        shown = "\n".join(problems_in((BAD_CONFIGS / f"{fault}.toml").read_text(encoding="utf-8")))
+
+        assert shown
+        assert [] == [s for s in (USER, PUBLIC_KEY, SHORT_ID, "hunter2") if s in shown]
+
+    @pytest.mark.parametrize(
+        "text",
+        [f"x = {'9' * 5000}", f"x = {'[' * 5000}", "x = 2026-13-45", "\0", "x = '\ud800'"],
+        ids=["long number", "deep nesting", "no date", "NUL", "surrogate"],
+    )
+    def test_hostile_text(self, text):
+        """Whatever the text is, what comes out is a ConfigError."""
+        assert problems_in(text)
+
+    def test_file_is_named(self):
+        """The error says which file it speaks of, and holds its problems as data."""
+        with pytest.raises(ConfigError) as refused:
+            parse(NODE, "/etc/healthd/config.toml")
+
+        (problem,) = refused.value.problems
+        assert ("/etc/healthd/config.toml", "publish") == (refused.value.path, problem.key)
+        assert str(refused.value).startswith("/etc/healthd/config.toml: publish: nothing to")
+
+
+class TestDurations:
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("0s", 0.0),
+            ("100ms", 0.1),
+            ("250ms", 0.25),
+            ("0.5s", 0.5),
+            ("30s", 30.0),
+            ("5m", 300.0),
+            ("1h30m", 5400.0),
+            ("1m30s500ms", 90.5),
+            ("2d", 172800.0),
+            ("400d", 34560000.0),
+        ],
+    )
+    def test_reads(self, text, seconds):
+        """Numbers with units, one behind the other, add up to seconds."""
+        assert seconds == parse_duration(text)
+
+    @pytest.mark.parametrize(
+        "value",
+        ["", "30", "s", "30S", "30 s", " 30s", "-1s", "+1s", "1e3s", "1.s", ".5s", "1w", "30s\n"]
+        + [30, True, None, ["30s"]],
+        ids=repr,
+    )
+    def test_refuses(self, value):
+        """Anything else is refused with an example of what is meant."""
+        with pytest.raises(ValueError, match=re.escape(NOT_A_DURATION)):
+            parse_duration(value)
+
+    @pytest.mark.parametrize("text", ["401d", "9600h1s", f"{'9' * 400}s"])
+    def test_refuses_the_endless(self, text):
+        """A duration beyond 400 days is a slip."""
+        with pytest.raises(ValueError, match="longer than 400 days"):
+            parse_duration(text)
+
+    def test_shortest_period(self):
+        """100 ms is the shortest period; a wait may be zero."""
+        found = parse(
+            '[probe]\nfast_interval = "100ms"\n[verdict]\nfall_after = "0s"\nmin_down = "0s"\n'
+            f'[gate]\ndebounce = "0s"\nspacing = "0s"\n{NODE}{PUBLISH}'
+        )
+
+        assert (0.1, 0.0) == (found.probe.fast_interval, found.verdict.fall_after)
+        assert 'verdict.rise_interval: must be at least "100ms"' in problems_in(
+            f'[verdict]\nrise_interval = "0s"\n{NODE}{PUBLISH}'
+        )
+
+
+DEFAULTS = {
+    "probe": {
+        "interval": 30.0,
+        "deadline": 10.0,
+        "fast_interval": 5.0,
+        "urls": (GSTATIC, CLOUDFLARE),
+        "expect_status": 204,
+        "ca_file": None,
+        "shift": 5.0,
+        "max_clients": 8,
+    },
+    "self_check": {"urls": ()},
+    "verdict": {
+        "fall": 4,
+        "fall_after": 20.0,
+        "window": 10,
+        "window_failures": 5,
+        "rise": 3,
+        "rise_interval": 10.0,
+        "min_down": 60.0,
+        "down_interval": 15.0,
+    },
+    "gate": {"debounce": 2.0, "spacing": 5.0},
+    "nodes": ({"id": "de-1", "link": LINK, "name": None, "role": Role.FAILOVER, "tags": ()},),
+    "publish": (
+        {
+            "name": "users",
+            "directory": Path("/srv/users"),
+            "formats": ("links", "xray"),
+            "select": (),
+            "title": "",
+        },
+    ),
+    "paths": {"state": Path("/var/lib/healthd")},
+    "engines": {"xray": "xray"},
+    "http": {"listen": "127.0.0.1:9477"},
+    "log": {"level": "info", "format": "auto"},
+}
+
+
+class TestValues:
+    def test_defaults(self):
+        """What is not said is as the contract has it."""
+        assert DEFAULTS == parse(NODE + PUBLISH).model_dump()
+
+    def test_frozen(self):
+        """A configuration never changes under those who hold it."""
+        with pytest.raises(ValidationError):
+            parse(NODE + PUBLISH).probe.interval = 1.0  # type: ignore[misc]
+
+    def test_repr_shows_no_link(self):
+        """Whatever prints the configuration by accident prints no credential."""
+        shown = repr(parse(NODE + PUBLISH))
+
+        assert "de-1" in shown
+        assert USER not in shown
+
+    def test_fleet_is_in_failover_order(self):
+        """Primaries come first; within a role the order of the file holds."""
+        roles = {"a": "failover", "b": "primary", "c": "failover", "d": "primary"}
+        text = "".join(
+            f'[[nodes]]\nid = "{node_id}"\nlink = "{LINK}"\nrole = "{role}"\n'
+            for node_id, role in roles.items()
+        )
+
+        assert ["b", "d", "a", "c"] == [node.id for node in parse(text + PUBLISH).fleet()]
+
+    def test_node(self):
+        """A node is its entry with the link read; the id names it unless a name is given."""
+        text = f'{NODE}tags = ["asia", "fast"]\nrole = "primary"\n'
+        (plain,) = parse(text + PUBLISH).fleet()
+        (named,) = parse(f'{text}name = "Germany 1"\n{PUBLISH}').fleet()
+
+        assert ("de-1", "de-1", Role.PRIMARY) == (plain.id, plain.name, plain.role)
+        assert (vless(security=None), {"asia", "fast"}) == (plain.endpoint, plain.tags)
+        assert ("de-1", "Germany 1") == (named.id, named.name)
+        assert plain.fingerprint == named.fingerprint
+
+    def test_self_check_asks_the_check_urls(self):
+        """The monitor's own line is checked with the probe's URLs unless told otherwise."""
+        own = '[self_check]\nurls = ["https://example.com/"]\n'
+
+        assert (GSTATIC, CLOUDFLARE) == parse(NODE + PUBLISH).self_check_urls
+        assert ("https://example.com/",) == parse(own + NODE + PUBLISH).self_check_urls
+
+    @pytest.mark.parametrize(
+        ("listen", "expected"),
+        [
+            ("127.0.0.1:9477", ("127.0.0.1", 9477)),
+            ("[::1]:0", ("::1", 0)),
+            ("0.0.0.0:65535", ("0.0.0.0", 65535)),
+        ],
+    )
+    def test_listen(self, listen, expected):
+        """An address and a port, IPv6 in brackets; port 0 lets the system choose."""
+        found = parse(f'[http]\nlisten = "{listen}"\n{NODE}{PUBLISH}')
+
+        assert expected == config.split_listen(found.http.listen)
+
+    @pytest.mark.parametrize(
+        ("interval", "deadline", "shift", "length", "clients"),
+        [
+            (30.0, 10.0, 5.0, 5.0, 3),
+            (30.0, 11.0, 5.0, 5.0, 4),
+            (30.0, 9.0, 10.0, 10.0, 2),
+            (4.0, 3.0, 5.0, 4.0, 2),
+            (1.0, 0.4, 0.1, 0.1, 5),
+        ],
+    )
+    def test_overlapping_clients(self, interval, deadline, shift, length, clients):
+        """While all nodes are silent, as many shift clients overlap as deadline and shift say."""
+        probe = ProbeConfig.model_construct(interval=interval, deadline=deadline, shift=shift)
+
+        assert (length, clients) == (probe.shift_length, probe.shift_clients)
+
+
+def tables(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Each section's model by name, whether it is one table or a list of them."""
+    found = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        kind = getattr(kind, "__args__", (kind,))[0]
+        assert isinstance(kind, type)
+        assert issubclass(kind, BaseModel)
+        found[name] = kind
+    return found
+
+
+class TestExample:
+    def test_loads(self):
+        """The example is a configuration that runs."""
+        found = parse(EXAMPLE, "config.example.toml")
+
+        assert found.fleet()
+        assert found.publish
+
+    @pytest.mark.parametrize(
+        ("section", "key"),
+        [(name, key) for name, model in tables(Config).items() for key in model.model_fields],
+    )
+    def test_holds_every_key(self, section, key):
+        """Every key of every section is shown there, active or commented out."""
+        blocks = re.split(r"^(?=\[)", EXAMPLE, flags=re.MULTILINE)
+        mine = "".join(block for block in blocks if re.match(rf"\[\[?{section}\]", block))
+
+        assert re.search(rf"^(# )?{key} = ", mine, re.MULTILINE)
+
+    def test_shows_the_defaults(self):
+        """A line that begins with "# key =" changes nothing when it is uncommented."""
+        shown = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE, flags=re.MULTILINE)
+        # The one key that has no default to show.
+        shown = re.sub(r"^ca_file = .*$", "", shown, flags=re.MULTILINE)
+
+        assert shown.count(" = ") > 2 * EXAMPLE.count("\n[")
+        assert parse(EXAMPLE) == parse(shown)
