@@ -183,7 +183,7 @@ def inconclusive(reason: Reason, detail: str = "") -> Result:
 
 def redact(text: str, secrets: Iterable[str], limit: int = 200) -> str:
     """Foreign text made fit for a log: secrets out, one line, at most ``limit`` characters."""
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may lie within another
         if len(secret) >= 2:
             text = text.replace(secret, "•••")
     text = " ".join(text.split())

@@ -36,7 +36,12 @@ def tls(**changes: Any) -> Tls:
 
 def vless(**changes: Any) -> Vless:
     """An endpoint with REALITY, unless ``security`` says otherwise."""
-    given = {"address": "192.0.2.10", "port": 443, "user": USER, "security": reality()}
+    given: dict[str, Any] = {
+        "address": "192.0.2.10",
+        "port": 443,
+        "user": USER,
+        "security": reality(),
+    }
     return Vless(**(given | changes))
 
 

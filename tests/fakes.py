@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -56,7 +57,7 @@ def make_node(
 async def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait until the condition holds; fail after so many seconds."""
     with trio.fail_after(seconds):
-        while not condition():  # noqa: ASYNC110 - the outside world has no event to wait for
+        while not condition():
             await trio.sleep(0.005)
 
 
@@ -101,9 +102,9 @@ def as_nobody() -> Iterator[None]:
 async def ask(transport: httpx.AsyncBaseTransport, tunnel: Tunnel, url: str) -> tuple[int, bytes]:
     """Status and body of the answer that comes through a tunnel."""
     async with httpx.AsyncClient(
-        transport=transport, trust_env=False, timeout=None, headers={"Connection": "close"}
+        transport=transport, trust_env=False, timeout=60, headers={"Connection": "close"}
     ) as client:
-        answer = await client.get(url, extensions={"tunnel": tunnel})
+        answer = await client.get(url, extensions={"tunnel": tunnel, "max_body": 100_000})
         return answer.status_code, answer.content
 
 
@@ -220,9 +221,7 @@ async def open_socks(play: Play) -> AsyncIterator[FakeSocks]:
     fake = FakeSocks(play)
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(
-            lambda task_status: trio.serve_tcp(
-                fake._serve_one, 0, host="127.0.0.1", task_status=task_status
-            )
+            partial(trio.serve_tcp, fake._serve_one, 0, host="127.0.0.1")
         )
         fake.port = listeners[0].socket.getsockname()[1]
         try:

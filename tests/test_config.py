@@ -51,8 +51,10 @@ EXPECTED = {
     "key-twice": ["not TOML: Cannot overwrite a value (at line 4, column 155)"],
     "link-as-number": ["nodes[0].link: must be text in quotes"],
     "link-insecure": [
-        "nodes[0].link: malformed link, allowInsecure: cannot be honoured by current Xray; "
-        "pin the certificate instead (pcs=SHA256)"
+        (
+            "nodes[0].link: malformed link, allowInsecure: cannot be honoured by current "
+            "Xray; pin the certificate instead (pcs=SHA256)"
+        )
     ],
     "link-malformed": ["nodes[0].link: malformed link, port: must be a number from 1 to 65535"],
     "link-misspelt": [
@@ -100,15 +102,19 @@ EXPECTED = {
     "status-out-of-range": ["probe.expect_status: input should be greater than or equal to 200"],
     "title-too-long": ["publish[0].title: string should have at most 100 characters"],
     "too-few-clients": [
-        "probe.max_clients: must be at least 4: with this deadline and shift, 3 clients overlap "
-        "and one more is needed for rechecks"
+        (
+            "probe.max_clients: must be at least 4: with this deadline and shift, 3 clients "
+            "overlap and one more is needed for rechecks"
+        )
     ],
     "unknown-key": ["probe.intervall: unknown key; did you mean 'interval'?"],
     "unknown-key-far-off": ["gate.zzz: unknown key; known here: debounce, spacing"],
     "unknown-section": ["prob: unknown key; did you mean 'probe'?"],
     "unknown-section-far-off": [
-        "sorcery: unknown key; known here: probe, self_check, verdict, gate, nodes, publish, "
-        "paths, engines, http, log"
+        (
+            "sorcery: unknown key; known here: probe, self_check, verdict, gate, nodes, "
+            "publish, paths, engines, http, log"
+        )
     ],
     "url-as-number": ["self_check.urls[0]: must be a URL in quotes"],
     "url-host-too-long": [
@@ -155,7 +161,7 @@ class TestFaults:
         shown = "\n".join(problems_in((BAD_CONFIGS / f"{fault}.toml").read_text(encoding="utf-8")))
 
         assert shown
-        assert [] == [s for s in (USER, PUBLIC_KEY, SHORT_ID, "hunter2") if s in shown]
+        assert [s for s in (USER, PUBLIC_KEY, SHORT_ID, "hunter2") if s in shown] == []
 
     @pytest.mark.parametrize(
         "text",
@@ -172,7 +178,7 @@ class TestFaults:
             parse(NODE, "/etc/healthd/config.toml")
 
         (problem,) = refused.value.problems
-        assert ("/etc/healthd/config.toml", "publish") == (refused.value.path, problem.key)
+        assert (refused.value.path, problem.key) == ("/etc/healthd/config.toml", "publish")
         assert str(refused.value).startswith("/etc/healthd/config.toml: publish: nothing to")
 
 
@@ -198,8 +204,10 @@ class TestDurations:
 
     @pytest.mark.parametrize(
         "value",
-        ["", "30", "s", "30S", "30 s", " 30s", "-1s", "+1s", "1e3s", "1.s", ".5s", "1w", "30s\n"]
-        + [30, True, None, ["30s"]],
+        [
+            *("", "30", "s", "30S", "30 s", " 30s", "-1s", "+1s", "1e3s", "1.s", ".5s", "1w"),
+            *("30s\n", 30, True, None, ["30s"]),
+        ],
         ids=repr,
     )
     def test_refuses(self, value):
@@ -220,7 +228,7 @@ class TestDurations:
             f'[gate]\ndebounce = "0s"\nspacing = "0s"\n{NODE}{PUBLISH}'
         )
 
-        assert (0.1, 0.0) == (found.probe.fast_interval, found.verdict.fall_after)
+        assert (found.probe.fast_interval, found.verdict.fall_after) == (0.1, 0.0)
         assert 'verdict.rise_interval: must be at least "100ms"' in problems_in(
             f'[verdict]\nrise_interval = "0s"\n{NODE}{PUBLISH}'
         )
@@ -269,7 +277,7 @@ DEFAULTS = {
 class TestValues:
     def test_defaults(self):
         """What is not said is as the contract has it."""
-        assert DEFAULTS == parse(NODE + PUBLISH).model_dump()
+        assert parse(NODE + PUBLISH).model_dump() == DEFAULTS
 
     def test_frozen(self):
         """A configuration never changes under those who hold it."""
@@ -291,7 +299,7 @@ class TestValues:
             for node_id, role in roles.items()
         )
 
-        assert ["b", "d", "a", "c"] == [node.id for node in parse(text + PUBLISH).fleet()]
+        assert [node.id for node in parse(text + PUBLISH).fleet()] == ["b", "d", "a", "c"]
 
     def test_node(self):
         """A node is its entry with the link read; the id names it unless a name is given."""
@@ -299,17 +307,17 @@ class TestValues:
         (plain,) = parse(text + PUBLISH).fleet()
         (named,) = parse(f'{text}name = "Germany 1"\n{PUBLISH}').fleet()
 
-        assert ("de-1", "de-1", Role.PRIMARY) == (plain.id, plain.name, plain.role)
-        assert (vless(security=None), {"asia", "fast"}) == (plain.endpoint, plain.tags)
-        assert ("de-1", "Germany 1") == (named.id, named.name)
+        assert (plain.id, plain.name, plain.role) == ("de-1", "de-1", Role.PRIMARY)
+        assert (vless(security=None), frozenset(["asia", "fast"])) == (plain.endpoint, plain.tags)
+        assert (named.id, named.name) == ("de-1", "Germany 1")
         assert plain.fingerprint == named.fingerprint
 
     def test_self_check_asks_the_check_urls(self):
         """The monitor's own line is checked with the probe's URLs unless told otherwise."""
         own = '[self_check]\nurls = ["https://example.com/"]\n'
 
-        assert (GSTATIC, CLOUDFLARE) == parse(NODE + PUBLISH).self_check_urls
-        assert ("https://example.com/",) == parse(own + NODE + PUBLISH).self_check_urls
+        assert parse(NODE + PUBLISH).self_check_urls == (GSTATIC, CLOUDFLARE)
+        assert parse(own + NODE + PUBLISH).self_check_urls == ("https://example.com/",)
 
     @pytest.mark.parametrize(
         ("listen", "expected"),

@@ -114,6 +114,7 @@ class _Stage:
                     shown = await act()
                 except _NotShownError as why:
                     failed = str(why)
+                self._state = await self._daemon.status()
             if limit.cancelled_caught or failed:
                 return f"{title}: {failed or f'took over {STEP_LIMIT:.0f} s'}"
             self._tell(f"[green]ok[/] {trio.current_time() - began:4.1f} s  {title}: {shown}")

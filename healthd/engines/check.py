@@ -52,6 +52,9 @@ async def find_refused(binary: str, nodes: Mapping[str, Node], *, owner: str) ->
         key, words = xray.rejected_tag(output) or ("", xray.last_words(output))
         if key in left:
             refused[key] = redact(words, left.pop(key).endpoint.secrets())
+        elif await check(binary, xray.client_config({}, port=1, password="-"), owner=owner):  # noqa: S106
+            # It refuses even a configuration without any node: the fault is not a node's.
+            raise EngineFailed(Reason.SPAWN, f"the engine refuses every configuration: {words}")
         elif len(left) == 1:
             key, node = left.popitem()
             refused[key] = redact(words, node.endpoint.secrets())

@@ -106,13 +106,14 @@ def install_xray(tell: Callable[[str], None]) -> Engine:
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         go = shutil.which("go")
-        built = go is not None and _build(go, target, tell)
+        built = go is not None and build(go, target, tell)
         if not built:
             download(RELEASES, CHECKSUMS, target, tell)
     return _ask(str(target))
 
 
-def _build(go: str, target: Path, tell: Callable[[str], None]) -> bool:
+def build(go: str, target: Path, tell: Callable[[str], None]) -> bool:
+    """Build the pinned module to ``target``; False when that did not work, the reason told."""
     tell(f"building Xray {VERSION} from {GO_MODULE} (about a minute)")
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         environment = os.environ | {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": ""}

@@ -125,8 +125,7 @@ def last_words(output: str) -> str:
 
 _EVENT = re.compile(
     rb"\[(?P<session>\d+)\] (?:app/dispatcher: taking detour \[(?P<tag>[^\]]+)\]"
-    rb"|[^\n]*?failed to (?:process outbound traffic|handler mux client connection)"
-    rb"(?P<words>[^\n]*))"
+    rb"|[^\n]*?failed to process outbound traffic(?P<words>[^\n]*))"
 )
 
 
@@ -160,20 +159,21 @@ class LogReader:
         return found
 
 
+# Host names may hold any word: phrases that no name can contain come first, and the marks of TLS
+# and REALITY carry their colon.
 _CLUES: tuple[tuple[str, Reason], ...] = (
-    ("reality", Reason.REALITY),
-    ("received real certificate", Reason.REALITY),
     ("connection refused", Reason.REFUSED),
     ("network is unreachable", Reason.UNREACHABLE),
     ("no route to host", Reason.UNREACHABLE),
     ("no such host", Reason.DNS),
     ("failed to lookup", Reason.DNS),
     ("server misbehaving", Reason.DNS),
-    ("x509", Reason.TLS),
-    ("tls:", Reason.TLS),
-    ("utls", Reason.TLS),
     ("i/o timeout", Reason.TIMEOUT),
     ("deadline exceeded", Reason.TIMEOUT),
+    ("reality: ", Reason.REALITY),
+    ("received real certificate", Reason.REALITY),
+    ("x509: ", Reason.TLS),
+    ("tls: ", Reason.TLS),
 )
 
 

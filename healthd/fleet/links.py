@@ -28,6 +28,7 @@ INSECURE = ("allowInsecure", "allow_insecure", "insecure")
 MAX_LENGTH = 8192
 """Bytes. The longest honest part is an ML-KEM key of some 1.6 kB; beyond this it is garbage."""
 
+_NO_HOST = "is neither a host name nor an IP address (IPv6 needs brackets)"
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
@@ -39,7 +40,7 @@ def parse(link: str) -> tuple[Vless, str]:
     """
     scheme, rest = _split_scheme(link.strip())
     if scheme != SCHEME:
-        raise LinkError("scheme", f"{scheme}:// is not supported, only {SCHEME}://")
+        raise LinkError("scheme", f"{scheme[:32]}:// is not supported, only {SCHEME}://")
     rest, _, name = rest.partition("#")
     rest, _, query = rest.partition("?")
     user, at, location = rest.rpartition("@")
@@ -68,14 +69,16 @@ def fingerprint(endpoint: Vless) -> str:
     The ``extra`` parameters are left out: they change nothing about the connection, and a panel
     that adds one must not make every node of the fleet start again from UNKNOWN.
     """
-    known = "\n".join(f"{key}={value}" for key, value in _known(endpoint) if value)
-    text = f"{endpoint.user}@{endpoint.address}:{endpoint.port}\n{known}"
+    known = [pair for pair in _known(endpoint) if pair[1]]
+    text = json.dumps([endpoint.user, endpoint.address, endpoint.port, known])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _split_scheme(link: str) -> tuple[str, str]:
     if len(link) > MAX_LENGTH:
         raise LinkError("link", f"longer than {MAX_LENGTH} characters")
+    if not _is_text(link):
+        raise LinkError("link", "is not UTF-8 text")
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in link):
         raise LinkError("link", "holds a line break or another control character")
     scheme, separator, rest = link.partition("://")
@@ -89,9 +92,11 @@ def _split_location(location: str) -> tuple[str, int]:
         host, bracket, port = location[1:].partition("]")
         if not bracket:
             raise LinkError("host", "the IPv6 address has no closing bracket")
-        port = port.removeprefix(":")
+        port = port[1:] if port.startswith(":") else ""
     else:
         host, _, port = location.rpartition(":")
+        if ":" in host:  # where the address ends and the port begins would be a guess
+            raise LinkError("host", _NO_HOST)
     if not host:
         raise LinkError("host", "there is none; a link reads vless://USER@HOST:PORT?…")
     # `isdecimal` alone would let other scripts' digits pass.
@@ -106,7 +111,7 @@ def _host(host: str) -> str:
     except ValueError:
         pass
     if not _HOST_NAME.fullmatch(host) or len(host) > 253:
-        raise LinkError("host", "is neither a host name nor an IP address (IPv6 needs brackets)")
+        raise LinkError("host", _NO_HOST)
     return host
 
 
@@ -122,7 +127,7 @@ def _parameters(query: str) -> dict[str, str]:
         if not key:
             raise LinkError("parameters", "one has no name")
         if found.setdefault(key, value) != value:
-            raise LinkError(key, "is given twice, with different values")
+            raise LinkError(key[:32], "is given twice, with different values")
     return found
 
 
@@ -227,11 +232,27 @@ def _one_of(key: str, given: dict[str, str], allowed: tuple[str, ...], also: dic
 def _json_object(key: str, given: dict[str, str]) -> str:
     value = given.pop(key, "")
     try:
-        if value and not isinstance(json.loads(value), dict):
-            raise LinkError(key, "must be a JSON object")
+        parsed = json.loads(value, parse_constant=_no_constant) if value else {}
     except (ValueError, RecursionError) as why:
         raise LinkError(key, "is not JSON") from why
+    if not isinstance(parsed, dict):
+        raise LinkError(key, "must be a JSON object")
+    if not _is_text(json.dumps(parsed, ensure_ascii=False)):
+        raise LinkError(key, "is not JSON")
     return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is JavaScript, not JSON")
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be encoded: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decode(part: str, text: str) -> str:

@@ -80,16 +80,15 @@ class Prober:
             return inconclusive(why.reason, why.words)
 
     async def _through(self, tunnel: Tunnel, node: Node) -> Result:
-        latency = None
-        error = TunnelError(Reason.DEADLINE, f"no answer in {self._deadline:g} s")
+        race = _Race()
         with trio.move_on_after(self._deadline):
-            try:
-                latency = await self._ask_any(tunnel)
-            except TunnelError as why:
-                error = why
-        if latency is not None:
-            return success(latency)
-        return await self._blame(tunnel, node, error)
+            await self._ask_any(tunnel, race)
+        if race.latency is not None:
+            return success(race.latency)
+        # An answer that came says more than a deadline that passed: the first URL's before all.
+        silence = TunnelError(Reason.DEADLINE, f"no answer in {self._deadline:g} s")
+        errors = [race.errors[url] for url in self._urls if url in race.errors]
+        return await self._blame(tunnel, node, [*errors, silence][0])
 
     async def _blame(self, tunnel: Tunnel, node: Node, error: TunnelError) -> Result:
         """Whose fault is it? The node's only if our own line is good."""
@@ -105,19 +104,14 @@ class Prober:
             reason, words = said
         return failure(reason, redact(words, node.endpoint.secrets()))
 
-    async def _ask_any(self, tunnel: Tunnel) -> float:
-        """The latency of a good answer; the first URL's error when there is none."""
-        if len(self._urls) == 1:
-            return await self._ask(tunnel, self._urls[0])
-        race = _Race()
+    async def _ask_any(self, tunnel: Tunnel, race: "_Race") -> None:
+        """Ask the first URL, and the second when that fails or hesitates; good is good."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._enter, race, tunnel, self._urls[0], nursery)
-            with trio.move_on_after(self._deadline / 2):
-                await race.first_lost.wait()
-            await self._enter(race, tunnel, self._urls[1], nursery)
-        if race.latency is None:
-            raise race.errors[self._urls[0]]
-        return race.latency
+            if len(self._urls) > 1:
+                with trio.move_on_after(self._deadline / 2):
+                    await race.first_lost.wait()
+                await self._enter(race, tunnel, self._urls[1], nursery)
 
     async def _enter(self, race: "_Race", tunnel: Tunnel, url: str, nursery: trio.Nursery) -> None:
         try:
@@ -131,18 +125,21 @@ class Prober:
     async def _ask(self, tunnel: Tunnel, url: str) -> float:
         """Ask one URL; return the seconds it took, or raise what was wrong with the answer."""
         began = trio.current_time()
-        request = self._http.build_request("GET", url, extensions={"tunnel": tunnel})
+        about = {"tunnel": tunnel, "max_body": 1}
+        request = self._http.build_request("GET", url, extensions=about)
         answer = await self._http.send(request, stream=True)
         try:
             if answer.status_code != self._expect_status:
                 raise TunnelError(
                     Reason.HTTP_STATUS, f"{request.url.host} answered {answer.status_code}"
                 )
-            if answer.headers.get("content-length", "0") != "0":
+            # A 204 has no body by definition; one that announces it is somebody's who knows no better.
+            chunked = answer.status_code == 204 and "transfer-encoding" in answer.headers
+            if chunked or answer.headers.get("content-length", "0") != "0":
                 raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} announced a body")
-            async for chunk in answer.aiter_raw():
-                if chunk:
-                    raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} answered with a body")
+            # Read to its (capped) end: a generator that is left early is never cleaned up.
+            if any([chunk async for chunk in answer.aiter_raw()]):
+                raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} answered with a body")
         finally:
             await answer.aclose()
         return trio.current_time() - began

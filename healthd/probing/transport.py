@@ -36,6 +36,9 @@ T = TypeVar("T")
 class TunnelTransport(httpx.AsyncBaseTransport):
     """Sends each request through the tunnel in its ``extensions["tunnel"]``.
 
+    Of the response's body no more is read than ``extensions["max_body"]`` bytes, give or take what
+    came along in the last read.
+
     Args:
         tls: The context that verifies https URLs; one per daemon, as it takes 16 ms to make.
     """
@@ -64,30 +67,39 @@ class TunnelTransport(httpx.AsyncBaseTransport):
         url = request.url
         secure = url.scheme == "https"
         port = url.port or (443 if secure else 80)
-        wire: _Wire = _SocksWire(sock, tunnel, url.host, port)
+        host = url.raw_host.decode("ascii")  # `url.host` would undo punycode
+        wire: _Wire = _SocksWire(sock, tunnel, host, port)
         if secure:
-            wire = _TlsWire(wire, self._tls, url.host)
+            wire = _TlsWire(wire, self._tls, host)
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
         head = h11.Request(method=request.method, target=url.raw_path, headers=request.headers.raw)
         await wire.send((http.send(head) or b"") + (http.send(h11.EndOfMessage()) or b""))
         while True:
             event = await _next_event(http, wire)
             if isinstance(event, h11.Response):
-                body = _Body(http, wire, sock)
+                body = _Body(http, wire, sock, request.extensions["max_body"])
                 return httpx.Response(event.status_code, headers=list(event.headers), stream=body)
 
 
 class _Body(httpx.AsyncByteStream):
     """The body of a response, read as it is iterated over; closing it closes the connection."""
 
-    def __init__(self, http: h11.Connection, wire: "_Wire", sock: trio.socket.SocketType) -> None:
+    def __init__(
+        self, http: h11.Connection, wire: "_Wire", sock: trio.socket.SocketType, most: int
+    ) -> None:
+        self._most = most
         self._http = http
         self._wire = wire
         self._sock = sock
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _translated():
-            while isinstance(event := await _next_event(self._http, self._wire), h11.Data):
+            read = 0
+            while read < self._most:
+                event = await _next_event(self._http, self._wire)
+                if not isinstance(event, h11.Data):
+                    return
+                read += len(event.data)
                 yield bytes(event.data)
 
     async def aclose(self) -> None:

@@ -13,6 +13,7 @@ least a second with every generation, or clients would be told "304 not modified
 file.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -57,7 +58,9 @@ class PublicationDirectory:
         Raises:
             OSError: it cannot be made or written.
         """
-        self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        if not self.path.is_dir():
+            self.path.mkdir(parents=True)
+            self.path.chmod(_DIRECTORY_MODE)  # an operator's own mode on a directory is his
         self._generations.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         self._own(self._generations, _DIRECTORY_MODE)
         for left in (*self._generations.glob(".*.tmp"), *self.path.glob(".*.tmp")):
@@ -70,7 +73,7 @@ class PublicationDirectory:
             published_at = datetime.fromisoformat(meta["generated_at"]).timestamp()
             nodes = tuple(str(node) for node in meta["nodes"])
             return Published(int(meta["generation"]), published_at, nodes)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def holds(self, documents: Mapping[str, bytes]) -> bool:
@@ -116,8 +119,13 @@ class PublicationDirectory:
             },
         }
         files = {**documents, META: json.dumps(meta, indent=2, ensure_ascii=False).encode() + b"\n"}
+        self._refuse_obstacles(files)
         self._write_generation(number, files, modified)
-        self._flip(number)
+        try:
+            self._flip(number)
+        except BaseException:
+            _remove(self._generations / f"{number:08d}")  # nobody serves it
+            raise
         self._link(files)
         self._prune(number)
         return Published(number, float(modified), tuple(nodes))
@@ -176,6 +184,13 @@ class PublicationDirectory:
         wanted = mode | (now.st_mode & stat.S_ISGID)
         if stat.S_IMODE(now.st_mode) != wanted:
             path.chmod(wanted)
+
+    def _refuse_obstacles(self, names: Iterable[str]) -> None:
+        """A folder under a stable name must be found before the flip, not after it."""
+        for name in names:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
     def _flip(self, number: int) -> None:
         _link(self.path / _CURRENT, f"{_GENERATIONS}/{number:08d}")

@@ -22,6 +22,7 @@ def verify(document: bytes, nodes: Sequence[Node]) -> None:
         ValueError: it does not.
         LinkError: a link in it cannot be read.
     """
-    found = [links.parse(line) for line in base64.b64decode(document).decode().split("\n")]
+    text = base64.b64decode(document.strip(), validate=True).decode()
+    found = [links.parse(line) for line in text.split("\n")]
     if found != [(node.endpoint, node.name) for node in nodes]:
         raise ValueError(f"{FILE} does not read back as the nodes it was written from")

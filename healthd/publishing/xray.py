@@ -44,11 +44,18 @@ def samples(document: bytes) -> list[bytes]:
         ValueError: the document is not such an array.
     """
     configs = json.loads(document)
-    known = {json.dumps(out | {"tag": ""}) for out in configs[0]["outbounds"]}
-    for config in configs[1:]:
-        if json.dumps(config["outbounds"][0] | {"tag": ""}) not in known:
-            raise ValueError(f"{FILE}: {config['remarks']!r} has an outbound of its own")
+    try:
+        known = {_untagged(outbound) for outbound in configs[0]["outbounds"]}
+        strange = [c["remarks"] for c in configs[1:] if _untagged(c["outbounds"][0]) not in known]
+    except (LookupError, TypeError) as why:
+        raise ValueError(f"{FILE} is not an array of client configurations") from why
+    if strange:
+        raise ValueError(f"{FILE}: {strange[0]!r} has an outbound of its own")
     return [json.dumps(config).encode() for config in configs[:2]]
+
+
+def _untagged(outbound: dict[str, Any]) -> str:
+    return json.dumps({**outbound, "tag": ""})
 
 
 def _automatic(nodes: Sequence[Node], title: str, check_url: str) -> dict[str, Any]:

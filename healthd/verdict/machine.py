@@ -196,13 +196,18 @@ def _event(
     return Event.FALL if _fallen(state, began, rules) else Event.FAILURE
 
 
-def _fallen(state: State, began: float, rules: VerdictConfig) -> bool:
-    in_a_row = (
+def _failed_in_a_row(state: State, began: float, rules: VerdictConfig) -> bool:
+    return (
         state.failures >= rules.fall
         and state.failing_since is not None
         and began - state.failing_since >= rules.fall_after
     )
-    return in_a_row or state.slots.count(False) >= rules.window_failures
+
+
+def _fallen(state: State, began: float, rules: VerdictConfig) -> bool:
+    return (
+        _failed_in_a_row(state, began, rules) or state.slots.count(False) >= rules.window_failures
+    )
 
 
 def _risen(state: State, now: float, rules: VerdictConfig) -> bool:
@@ -258,6 +263,6 @@ def _evidence(
             seconds = began - (began if state.failing_since is None else state.failing_since)
             in_a_row = f"{state.failures} failures in {seconds:.0f} s"
             bad = state.slots.count(False)
-            if bad >= rules.window_failures and state.failures < rules.fall:
+            if bad >= rules.window_failures and not _failed_in_a_row(state, began, rules):
                 return f"{bad} of the last {len(state.slots)} slots bad"
             return in_a_row if state.failures > 1 else "a failure"

@@ -10,6 +10,7 @@ import trio
 from healthd.demo.fleet import open_fleet
 from healthd.demo.running import QUICK, RunningDaemon, start_daemon, write_config
 from healthd.fleet import links
+from healthd.model import Reality
 
 FALL = QUICK["verdict"]["fall"]
 
@@ -43,7 +44,7 @@ async def test_every_kind_of_death(xray, tmp_path):
             well = fleet.servers["well"].endpoint
             wrong_user = replace(well, user="00000000-1111-2222-3333-444444444444")
             keys = await fleet.key_pair()
-            assert well.security is not None
+            assert isinstance(well.security, Reality)
             wrong_key = replace(well, security=replace(well.security, public_key=keys.public))
             config = write_config(fleet, tmp_path)
             add_nodes(config, {"user": links.write(wrong_user), "key": links.write(wrong_key)})
@@ -169,7 +170,7 @@ async def test_one_bad_key_among_ten(xray, tmp_path):
             # One shift for all: they share one client, and the bad one would spoil it.
             config = write_config(fleet, tmp_path, change={"probe": {"shift": "3s"}})
             endpoint = fleet.servers["n0"].endpoint
-            assert endpoint.security is not None
+            assert isinstance(endpoint.security, Reality)
             bad = replace(endpoint, security=replace(endpoint.security, public_key="AAAA"))
             add_nodes(config, {"bad": links.write(bad)})
             async with start_daemon(config) as daemon:

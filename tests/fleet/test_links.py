@@ -57,12 +57,12 @@ class TestExamples:
             flow="xtls-rprx-vision",
             security=reality(spider_x="/"),
             finalmask='{"tcp":[]}',
-            extra=(("note", "a b&c=d"),),
+            extra=(("no/te", "a b/&c=d"),),
         )
         expected = (
             f"vless://{USER}@192.0.2.10:443?type=tcp&encryption=none&flow=xtls-rprx-vision"
             f"&security=reality&sni=www.example.com&fp=chrome&pbk={PUBLIC_KEY}&sid={SHORT_ID}"
-            "&spx=%2F&fm=%7B%22tcp%22%3A%5B%5D%7D&note=a%20b%26c%3Dd#DE%201"
+            "&spx=%2F&fm=%7B%22tcp%22%3A%5B%5D%7D&no%2Fte=a%20b%2F%26c%3Dd#DE%201"
         )
 
         assert expected == links.write(endpoint, "DE 1")
@@ -151,6 +151,7 @@ BAD_LINKS = [
     (f"vless://h:1#{USER}@h:1", "user", "there is none; a link reads vless://USER@HOST:PORT?…"),
     ("vless://@h:1", "user", "is empty"),
     (f"vless://{USER}x@h:1", "user", "is longer than a UUID"),
+    (f"vless://{'%C3%A9' * 19}@h:1", "user", "is longer than a UUID"),
     (f"vless://{USER}%FF@h:1", "user", "is not UTF-8 behind its percent-encoding"),
     (f"vless://{USER}%00@h:1", "user", "holds a NUL character"),
     (f"vless://{USER}@", "host", "there is none; a link reads vless://USER@HOST:PORT?…"),
@@ -171,6 +172,8 @@ BAD_LINKS = [
             "exämple.com",
             "h/x",
             "2001:db8::1",
+            "[fe80::1%eth0]",
+            "[fe80::1%a b]",
             "a" * 64,
             "a." * 126 + "aa",
         )

@@ -17,7 +17,6 @@ from healthd.probing.transport import TunnelTransport
 from tests import fakes
 from tests.fakes import (
     AUTHENTICATED,
-    CONNECTED,
     GOOD,
     NO_CONTENT,
     SHAKEN,
@@ -103,7 +102,7 @@ ROWS = [
     Row("binary garbage", say(SHAKEN + bytes(range(256)) * 200), Reason.HTTP_PROTOCOL),
     Row(
         "head too large",
-        say(SHAKEN + HEAD + b"X-Filler: " + b"x" * 20000 + b"\r\n\r\n"),
+        say(SHAKEN + HEAD + b"X-Filler: " + b"x" * 60000 + b"\r\n\r\n"),
         Reason.HTTP_PROTOCOL,
     ),
     Row("switching protocols", say(SHAKEN + b"HTTP/1.1 101 S\r\n\r\n"), Reason.HTTP_PROTOCOL),

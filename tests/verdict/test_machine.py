@@ -101,7 +101,7 @@ class TestFallRule:
             state, BAD, slot=RECHECK, began=49.9, now=59.9, rules=RULES
         )
 
-        assert (SUSPECT, []) == (state.health, transitions)
+        assert (state.health, transitions) == (SUSPECT, [])
 
     def test_fall_of_one(self):
         """With fall = 1 and no wait the first failure is the fall."""
@@ -164,7 +164,7 @@ class TestWindowRule:
                 (start + 20, RECHECK, GOOD, UP, "and a good one"),
             ]
 
-        assert (True,) * 4 == verify(*rows).slots
+        assert verify(*rows).slots == (True,) * 4
 
     def test_recovery_by_recheck_keeps_the_slots(self):
         """A suspect that comes back keeps its history of slots: loss adds up."""
@@ -184,7 +184,7 @@ class TestWindowRule:
 
         state, _ = step(state, 0, SLOT, BAD, narrow)
 
-        assert (SUSPECT, (True, True, False)) == (state.health, state.slots)
+        assert (state.health, state.slots) == (SUSPECT, (True, True, False))
 
 
 class TestRiseRule:
@@ -223,7 +223,7 @@ class TestRiseRule:
             (110, RECHECK, GOOD, RECOVERING, "two again; 60 s since the fall"),
         )
 
-        assert 50 == state.down_since
+        assert state.down_since == 50
         verify((120, SLOT, GOOD, UP, "three, 70 s since the fall"), state=state)
 
     def test_failure_while_down(self):
@@ -242,7 +242,7 @@ class TestRiseRule:
         early, _ = machine.observe(state, GOOD, slot=RECHECK, began=101, now=109.9, rules=RULES)
         late, _ = machine.observe(state, GOOD, slot=RECHECK, began=101, now=110, rules=RULES)
 
-        assert (RECOVERING, UP) == (early.health, late.health)
+        assert (early.health, late.health) == (RECOVERING, UP)
 
     def test_requalified_node_starts_clean(self):
         """Its old slots are gone: a single failure afterwards only makes a suspect."""
@@ -261,7 +261,7 @@ class TestRiseRule:
             (320, RECHECK, GOOD, UP, "three, 80 s since the fall"),
         )
 
-        assert ((), None) == (state.slots, state.down_since)
+        assert (state.slots, state.down_since) == ((), None)
         verify(
             (330, SLOT, BAD, SUSPECT, "five bad ones lie before the fall"),
             (335, RECHECK, GOOD, UP, "a blip"),
@@ -299,7 +299,7 @@ class TestInvalid:
         before = verify(*FALLING[:rows]) if rows else State(since=0.0)
         after, (transition,) = step(before, 55, RECHECK, REFUSED)
 
-        assert (INVALID, Reason.ENGINE_REJECTED) == (after.health, after.reason)
+        assert (after.health, after.reason) == (INVALID, Reason.ENGINE_REJECTED)
         assert (before.health, INVALID) == (transition.before, transition.after)
         assert "unknown cipher" == transition.evidence == after.detail
         assert (
@@ -317,7 +317,7 @@ class TestInvalid:
         """Somebody always says why."""
         _, (transition,) = step(State(since=0.0), 0, SLOT, failure(Reason.ENGINE_REJECTED))
 
-        assert "the engine refuses its settings" == transition.evidence
+        assert transition.evidence == "the engine refuses its settings"
 
     def test_leaves_as_unknown(self):
         """Once accepted, a node starts from nothing; what the probe found then counts."""
@@ -394,7 +394,7 @@ class TestTransitions:
         state, _ = step(state, 60, SLOT, BAD, rules)
         state, (transition,) = step(state, 70, SLOT, BAD, rules)
 
-        assert "5 of the last 8 slots bad" == transition.evidence
+        assert transition.evidence == "5 of the last 8 slots bad"
 
     def test_times_are_those_of_the_end(self):
         """A transition happens when its probe has ended."""
@@ -402,7 +402,7 @@ class TestTransitions:
             State(since=0.0), GOOD, slot=SLOT, began=10, now=10.5, rules=RULES
         )
 
-        assert (10.5, 10.5, 10) == (transition.at, after.since, after.last_success)
+        assert (transition.at, after.since, after.last_success) == (10.5, 10.5, 10)
 
 
 UP_ROWS = FALLING[:1]
@@ -456,7 +456,7 @@ class TestTable:
         assert {key: after for key, (*_, after) in TABLE.items()} == theirs
         assert set(Health) == set(TRANSITIONS)
 
-    @pytest.mark.parametrize(("health", "event"), TABLE, ids=lambda key: str(key))
+    @pytest.mark.parametrize(("health", "event"), TABLE, ids=str)
     def test_row(self, health, event):
         """Observations that amount to the event lead where the table says."""
         rows, at, result, rules, after = TABLE[health, event]
@@ -482,7 +482,7 @@ class TestTable:
         with pytest.raises(ValueError, match=f"{event} cannot happen to a node that is {health}"):
             machine._move(state, event, 5.0, transitions, "")
 
-        assert [] == transitions
+        assert transitions == []
         assert State(health=health, since=1.0, failures=2) == state
 
 
@@ -529,7 +529,7 @@ def healths(trace: list[Seen], rules: VerdictConfig) -> list[Health]:
     """The health after each observation."""
     state, found = State(since=0.0), []
     for seen in trace:
-        state, _ = step(state, *seen, rules)
+        state, _ = step(state, seen.at, seen.slot, seen.result, rules)
         found.append(state.health)
     return found
 
@@ -602,10 +602,10 @@ def test_inconclusive_results_never_matter(trace, places, rules):
     told: list[Transition] = []
     told_plain: list[Transition] = []
     for seen in mixed:
-        state, transitions = step(state, *seen, rules)
+        state, transitions = step(state, seen.at, seen.slot, seen.result, rules)
         told += transitions
     for seen in trace:
-        plain, transitions = step(plain, *seen, rules)
+        plain, transitions = step(plain, seen.at, seen.slot, seen.result, rules)
         told_plain += transitions
 
     assert (plain, told_plain) == (state, told)
@@ -617,7 +617,7 @@ def test_transitions_tell_the_whole_story(trace, rules):
     state = State(since=0.0)
     told: list[Transition] = []
     for seen in trace:
-        state, transitions = step(state, *seen, rules)
+        state, transitions = step(state, seen.at, seen.slot, seen.result, rules)
         told += transitions
         assert all(transition.at == seen.at and transition.evidence for transition in transitions)
 

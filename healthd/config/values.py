@@ -1,0 +1,67 @@
+"""What a single value of config.toml may be: durations, URLs, addresses. Pure."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_LONGEST = 400 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds for "30s", "250ms" or "1h30m".
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        raise ValueError('must be a duration in quotes, such as "30s", "250ms" or "1h30m"')
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(value))
+    if seconds > _LONGEST:
+        raise ValueError("is longer than 400 days")
+    return seconds
+
+
+def _at_least_100_ms(seconds: float) -> float:
+    # 100 ms: far below anything a real fleet wants, yet enough to keep a typo from busy-looping.
+    if seconds < 0.1:
+        raise ValueError('must be at least "100ms"')
+    return seconds
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+"""Seconds; zero is allowed."""
+Period = Annotated[float, BeforeValidator(lambda v: _at_least_100_ms(parse_duration(v)))]
+"""Seconds; at least 100 ms."""
+
+
+def _check_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a URL in quotes")
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None  # its own words would quote the value, and a password in it
+    if host is None or not host or port == 0 or parts.scheme not in {"http", "https"}:
+        raise ValueError("must be a URL such as https://www.gstatic.com/generate_204")
+    if parts.username is not None:
+        raise ValueError("must not carry a user name or password")
+    if not value.isascii() or any(char.isspace() for char in value):
+        raise ValueError("must be plain ASCII without blanks")
+    if len(host) > 255:
+        raise ValueError("has a host name longer than SOCKS5 can carry (255 bytes)")
+    return value
+
+
+Url = Annotated[str, BeforeValidator(_check_url)]
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Return host and port of "127.0.0.1:9477" or "[::1]:9477"."""
+    host, _, port = listen.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)

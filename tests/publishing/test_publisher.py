@@ -1,0 +1,91 @@
+"""One publication: nothing goes live that has not been verified."""
+
+import pytest
+
+from healthd.config import PublishConfig
+from healthd.errors import EngineFailed, PublishError
+from healthd.model import Reason
+from healthd.publishing.publisher import Outcome, Publication
+from healthd.verdict.gate import Decision, Mode
+from tests.fakes import make_node
+
+A, B = make_node("a", tags=["asia"]), make_node("b")
+
+
+def publication(tmp_path, answer=None, **config):
+    """A publication whose engine gives this answer."""
+    asked: list[bytes] = []
+
+    async def check(document: bytes) -> str | None:
+        asked.append(document)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    table = PublishConfig(name="users", directory=tmp_path / "public", **config)
+    made = Publication(table, "http://check.test/", check, now=lambda: 1e9)
+    made.load()
+    return made, asked
+
+
+async def test_published_then_unchanged(tmp_path):
+    """The first time it is written; the same again writes nothing and asks nobody."""
+    made, asked = publication(tmp_path)
+    decision = Decision(Mode.NORMAL, (A, B), {"a": "in: up"})
+    assert await made.publish(decision) is Outcome.PUBLISHED
+    assert len(asked) == 2  # the automatic configuration and a single one
+    assert await made.publish(decision) is Outcome.UNCHANGED
+    assert len(asked) == 2
+    assert made.published is not None
+    assert (made.published.generation, made.published.nodes) == (1, ("a", "b"))
+    # A new daemon takes up what is served.
+    again, _ = publication(tmp_path)
+    assert again.published == made.published
+    assert await again.publish(decision) is Outcome.UNCHANGED
+
+
+@pytest.mark.parametrize("nodes", [None, ()])
+async def test_nothing_to_publish_keeps_what_is_there(tmp_path, nodes):
+    """No decision, or no node: never an empty file."""
+    made, _ = publication(tmp_path)
+    await made.publish(Decision(Mode.NORMAL, (A,)))
+    served = (tmp_path / "public" / "links.txt").read_bytes()
+    assert await made.publish(Decision(Mode.LAST_GOOD, nodes)) is Outcome.KEPT
+    assert (tmp_path / "public" / "links.txt").read_bytes() == served
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("Failed to start: unknown field", Outcome.REFUSED),
+        (EngineFailed(Reason.SPAWN, "no xray"), Outcome.FAILED),
+    ],
+)
+async def test_unverified_is_not_published(tmp_path, answer, outcome):
+    """A document that the engine refuses, or cannot be asked about, stays out."""
+    made, _ = publication(tmp_path, answer)
+    with pytest.raises(PublishError) as refused:
+        await made.publish(Decision(Mode.NORMAL, (A,)))
+    assert refused.value.outcome == outcome
+    assert refused.value.publication == "users"
+    assert not (tmp_path / "public" / "links.txt").exists()
+
+
+async def test_write_failure_names_the_path(tmp_path):
+    """What cannot be written is told with its path."""
+    made, _ = publication(tmp_path)
+    (tmp_path / "public" / ".generations").rmdir()
+    (tmp_path / "public" / ".generations").write_text("in the way")
+    with pytest.raises(PublishError) as failed:
+        await made.publish(Decision(Mode.NORMAL, (A,)))
+    assert failed.value.outcome == Outcome.FAILED
+    assert str(tmp_path / "public") in failed.value.why
+
+
+async def test_selection_and_formats(tmp_path):
+    """`select` takes nodes with one of its tags; only the formats asked for are written."""
+    made, asked = publication(tmp_path, select=("asia", "more"), formats=("links",))
+    assert (made.takes(A), made.takes(B)) == (True, False)
+    await made.publish(Decision(Mode.NORMAL, (A,)))
+    assert not (tmp_path / "public" / "xray.json").exists()
+    assert asked == []

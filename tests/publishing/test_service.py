@@ -1,0 +1,149 @@
+"""When it is published: debounced, spaced, not before the first round, again after a failure."""
+
+import itertools
+from dataclasses import dataclass, field
+
+import trio
+
+from healthd.config import GateConfig, PublishConfig
+from healthd.errors import PublishError
+from healthd.model import Health
+from healthd.publishing.directory import Published
+from healthd.publishing.publisher import Outcome
+from healthd.publishing.service import RETRY, PublishingService
+from healthd.verdict.gate import Decision, Mode
+from tests.fakes import make_node
+
+GATE = GateConfig(debounce="2s", spacing="5s")
+
+
+@dataclass
+class FakePublication:
+    """Notes when it was asked to publish what; may be told to fail."""
+
+    config: PublishConfig
+    published: Published | None = None
+    fail: bool = False
+    seen: list[tuple[float, tuple[str, ...] | None]] = field(default_factory=list)
+
+    def takes(self, _node):
+        return True
+
+    async def publish(self, decision: Decision) -> Outcome:
+        nodes = None if decision.nodes is None else tuple(node.id for node in decision.nodes)
+        self.seen.append((trio.current_time(), nodes))
+        if self.fail:
+            raise PublishError("users", Outcome.FAILED, "disk full")
+        if nodes is None:
+            return Outcome.KEPT
+        if self.published and self.published.nodes == nodes:
+            return Outcome.UNCHANGED
+        self.published = Published(1, 0.0, nodes)
+        return Outcome.PUBLISHED
+
+
+class Stage:
+    """A service over two nodes whose health the test sets."""
+
+    def __init__(self, tmp_path, *, first_round_ends=90.0) -> None:
+        self.health = {"a": Health.UNKNOWN, "b": Health.UNKNOWN}
+        self.over = False
+        self.outcomes: list[Outcome] = []
+        self.began = trio.current_time()
+        self.fake = FakePublication(PublishConfig(name="users", directory=tmp_path))
+        nodes = [make_node("a"), make_node("b")]
+        self.service = PublishingService(
+            [self.fake],
+            nodes=lambda: nodes,
+            health=lambda: self.health,
+            first_round_over=lambda: self.over,
+            first_round_ends=self.began + first_round_ends,
+            config=GATE,
+            on_outcome=lambda _, outcome: self.outcomes.append(outcome),
+        )
+
+    @property
+    def times(self) -> list[float]:
+        return [round(at - self.began, 3) for at, nodes in self.fake.seen if nodes is not None]
+
+
+async def test_waits_for_the_first_round(nursery, autojump_clock, tmp_path):
+    """Nothing is published before every node had a verdict; then it is, once, debounced."""
+    stage = Stage(tmp_path)
+    nursery.start_soon(stage.service.run)
+    stage.health["a"] = Health.UP
+    stage.service.touch()
+    await trio.sleep(10)
+    assert stage.times == []
+    assert stage.service.decisions["users"].mode is Mode.WAITING
+    stage.health["b"], stage.over = Health.UP, True
+    stage.service.touch()
+    await trio.sleep(10)
+    assert stage.times == [12.0]
+    assert stage.outcomes[-1] is Outcome.PUBLISHED
+
+
+async def test_first_round_ends_by_time(nursery, autojump_clock, tmp_path):
+    """A node that never gets a verdict holds the publication up no longer than the round."""
+    stage = Stage(tmp_path)
+    nursery.start_soon(stage.service.run)
+    stage.health["a"] = Health.UP
+    stage.service.touch()
+    await trio.sleep(200)
+    assert stage.times[0] == 92.0
+    assert stage.fake.published is not None
+    assert stage.fake.published.nodes == ("a",)
+
+
+async def test_storm_becomes_few_publications(nursery, autojump_clock, tmp_path):
+    """Changes every 100 ms for a minute: debounced and at least five seconds apart."""
+    stage = Stage(tmp_path)
+    stage.over = True
+    nursery.start_soon(stage.service.run)
+    stage.health["a"] = Health.UP
+    for number in range(600):
+        stage.health["b"] = Health.UP if number % 2 else Health.DOWN
+        stage.service.touch()
+        await trio.sleep(0.1)
+    apart = [later - earlier for earlier, later in itertools.pairwise(stage.times)]
+    assert len(stage.times) >= 5
+    assert min(apart) >= 2.0
+    written = [
+        at
+        for (at, _), outcome in zip(stage.fake.seen, stage.outcomes, strict=False)
+        if outcome is Outcome.PUBLISHED
+    ]
+    assert all(b - a >= 5.0 for a, b in itertools.pairwise(written))
+
+
+async def test_failure_is_tried_again(nursery, autojump_clock, tmp_path):
+    """A publication that failed is tried again by itself, until it goes well."""
+    stage = Stage(tmp_path)
+    stage.over, stage.fake.fail = True, True
+    stage.health["a"] = Health.UP
+    nursery.start_soon(stage.service.run)
+    stage.service.touch()
+    await trio.sleep(3 * RETRY)
+    assert stage.outcomes.count(Outcome.FAILED) >= 2
+    stage.fake.fail = False
+    await trio.sleep(2 * RETRY)
+    assert stage.outcomes[-1] is Outcome.PUBLISHED
+    settled = len(stage.fake.seen)
+    await trio.sleep(10 * RETRY)
+    assert len(stage.fake.seen) == settled
+
+
+async def test_nodes_that_join_later_do_not_close_the_gate(nursery, autojump_clock, tmp_path):
+    """After the first round, an unjudged newcomer does not hold the others up."""
+    stage = Stage(tmp_path)
+    stage.over = True
+    stage.health["a"] = Health.UP
+    nursery.start_soon(stage.service.run)
+    stage.service.touch()
+    await trio.sleep(10)
+    stage.over = False
+    stage.health["b"] = Health.UP
+    stage.service.touch()
+    await trio.sleep(10)
+    assert stage.fake.published is not None
+    assert stage.fake.published.nodes == ("a", "b")

@@ -1,0 +1,172 @@
+"""One task per node: the grid, the rechecks, and what a reload leaves alone."""
+
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from healthd.config import ProbeConfig, VerdictConfig
+from healthd.model import Health, Node, Reason, Result, failure, success
+from healthd.verdict.board import Board, SlotVerdict
+from healthd.watching import Listeners, Watchers
+from tests.fakes import endpoint, make_node
+
+GOOD, BAD = success(0.01), failure(Reason.REFUSED)
+TIMING, RULES = ProbeConfig(), VerdictConfig()
+
+
+class Stage:
+    """Watchers with a scripted prober."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.board = Board()
+        self.answer: Callable[[Node], Result] = lambda _: GOOD
+        self.takes = 0.0
+        self.calls: list[tuple[float, str, bool]] = []
+        self.flying: set[str] = set()
+        self.lags: list[float] = []
+        self.transitions: list[str] = []
+        self.judged = 0
+        listeners = Listeners(
+            transition=lambda record, t: self.transitions.append(f"{record.node.id} {t.after}"),
+            judged=self._judged,
+            result=lambda *_: None,
+            lag=self.lags.append,
+            overruns=lambda _: None,
+        )
+        self.watchers = Watchers(nursery, self.board, self.probe, listeners, wall=lambda: 0.0)
+
+    def _judged(self) -> None:
+        self.judged += 1
+
+    async def probe(self, node: Node, *, recheck: bool) -> Result:
+        assert node.id not in self.flying, "two probes of one node at a time"
+        self.flying.add(node.id)
+        self.calls.append((trio.current_time(), node.id, recheck))
+        try:
+            await trio.sleep(self.takes)
+            return self.answer(node)
+        finally:
+            self.flying.discard(node.id)
+
+    def apply(self, *nodes: Node, timing: ProbeConfig = TIMING) -> None:
+        self.watchers.apply(nodes, timing, RULES)
+
+    def slots(self, node_id: str) -> list[float]:
+        return [at for at, called, recheck in self.calls if called == node_id and not recheck]
+
+
+@pytest.fixture
+def stage(nursery, autojump_clock):
+    """An empty stage on a simulated clock."""
+    return Stage(nursery)
+
+
+async def test_a_day_without_drift(stage, autojump_clock):
+    """2,880 slots a day, each exactly on the grid, however long the probes take."""
+    stage.takes = 0.4
+    stage.apply(make_node("a"), make_node("b"))
+    await trio.sleep(86400)
+    for node_id in ("a", "b"):
+        slots = stage.slots(node_id)
+        assert len(slots) in {2879, 2880, 2881}
+        assert all(
+            at == pytest.approx(slots[0] + number * 30, abs=1e-3) for number, at in enumerate(slots)
+        )
+    assert stage.board["a"].slots[SlotVerdict.GOOD] >= 2879
+    assert stage.board["a"].overruns == 0
+    assert max(stage.lags) < 1e-3
+    assert stage.judged == 2
+    assert sorted(stage.transitions) == ["a up", "b up"]
+
+
+async def test_overrun_slots_are_skipped_and_counted(stage, autojump_clock):
+    """A probe that runs past the next slots: these are unknown, and the grid is kept."""
+    stage.takes = 70.0
+    stage.apply(make_node("a"))
+    await trio.sleep(1000)
+    slots = stage.slots("a")
+    assert all(
+        (at - slots[0]) % 30 == pytest.approx(0, abs=1e-3)
+        or (at - slots[0]) % 30 == pytest.approx(30, abs=1e-3)
+        for at in slots
+    )
+    assert stage.board["a"].overruns >= 2 * (len(slots) - 2)
+    assert stage.board["a"].slots[SlotVerdict.UNKNOWN] == stage.board["a"].overruns
+
+
+async def test_suspects_are_probed_again_soon(stage, autojump_clock):
+    """Refused: rechecks every five seconds, DOWN 20 s after the first failure, then every 15 s."""
+    stage.apply(make_node("a"))
+    await trio.sleep(40)
+    stage.answer, stage.takes = (lambda _: BAD), 2.0
+    stage.calls.clear()
+    await trio.sleep(31)
+    while stage.board["a"].state.health is not Health.DOWN:
+        await trio.sleep(1)
+    began = [at - stage.calls[0][0] for at, _, _ in stage.calls]
+    assert began[:5] == pytest.approx([0, 5, 10, 15, 20], abs=1e-3)
+    assert [recheck for *_, recheck in stage.calls[:5]] == [False, True, True, True, True]
+    await trio.sleep(300)
+    pauses = {
+        round(b - a) for (a, *_), (b, *_) in zip(stage.calls[5:], stage.calls[6:], strict=False)
+    }
+    assert pauses == {15}
+
+
+async def test_reload_leaves_unchanged_nodes_alone(stage, autojump_clock):
+    """A node that stays keeps its state, its phase and its probe in flight; others come and go."""
+    stage.apply(make_node("a"), make_node("b"))
+    await trio.sleep(100)
+    before, state = stage.slots("a"), stage.board["a"].state
+    stage.apply(make_node("c"), make_node("a", None))
+    assert stage.board["a"].state is state
+    assert [record.node.id for record in stage.board] == ["c", "a"]
+    await trio.sleep(100)
+    after = stage.slots("a")[len(before) :]
+    assert (after[0] - before[0]) % 30 == pytest.approx(0, abs=1e-3)
+    assert not [at for at in stage.slots("b") if at > before[-1] + 31]
+    assert stage.board["c"].state.health is Health.UP
+
+
+async def test_changed_endpoint_starts_anew(stage, autojump_clock):
+    """Another endpoint under the same id is UNKNOWN until it is judged."""
+    stage.apply(make_node("a"))
+    await trio.sleep(100)
+    assert stage.board["a"].state.health is Health.UP
+    stage.apply(make_node("a", endpoint(port=2)))
+    assert stage.board["a"].state.health is Health.UNKNOWN
+    assert not stage.board["a"].judged
+    await trio.sleep(40)
+    assert stage.board["a"].state.health is Health.UP
+
+
+async def test_other_timing_moves_the_grid_but_not_the_state(stage, autojump_clock):
+    """A new interval holds at once; what is known of the nodes stays."""
+    stage.apply(make_node("a"))
+    await trio.sleep(100)
+    stage.calls.clear()
+    stage.apply(make_node("a"), timing=ProbeConfig(interval="5s", deadline="4s"))
+    assert stage.board["a"].state.health is Health.UP
+    await trio.sleep(50)
+    assert len(stage.slots("a")) in {9, 10, 11}
+
+
+async def test_shift_mates(stage, autojump_clock):
+    """The nodes of one shift, and every node in exactly one."""
+    nodes = [make_node(f"n{number}") for number in range(60)]
+    stage.apply(*nodes)
+    shifts = {frozenset(mate.id for mate in stage.watchers.shift_mates(node)) for node in nodes}
+    assert len(shifts) == 6  # 30 s in shifts of 5 s
+    assert sum(len(shift) for shift in shifts) == 60
+    assert all(node.id in {m.id for m in stage.watchers.shift_mates(node)} for node in nodes)
+
+
+async def test_stalled(stage, autojump_clock):
+    """A task without a sign of life for three intervals is told; a living one is not."""
+    stage.apply(make_node("a"))
+    await trio.sleep(100)
+    assert stage.watchers.stalled() == []
+    stage.takes = 1e6
+    await trio.sleep(200)
+    assert stage.watchers.stalled() == ["a"]
