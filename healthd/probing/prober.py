@@ -133,7 +133,7 @@ class Prober:
                 raise TunnelError(
                     Reason.HTTP_STATUS, f"{request.url.host} answered {answer.status_code}"
                 )
-            # A 204 has no body by definition; one that announces it is somebody's who knows no better.
+            # A 204 has no body by definition: whoever announces one knows no better.
             chunked = answer.status_code == 204 and "transfer-encoding" in answer.headers
             if chunked or answer.headers.get("content-length", "0") != "0":
                 raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} announced a body")

@@ -93,14 +93,14 @@ class _Body(httpx.AsyncByteStream):
         self._sock = sock
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _translated():
-            read = 0
-            while read < self._most:
+        read = 0
+        while read < self._most:
+            with _translated():
                 event = await _next_event(self._http, self._wire)
-                if not isinstance(event, h11.Data):
-                    return
-                read += len(event.data)
-                yield bytes(event.data)
+            if not isinstance(event, h11.Data):
+                return
+            read += len(event.data)
+            yield bytes(event.data)
 
     async def aclose(self) -> None:
         self._sock.close()

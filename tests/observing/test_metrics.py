@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def stage():
     """Two nodes, one publication that serves one of them, and their metrics."""
     board = Board()
     board.replace([make_node("a"), make_node("b")], 0.0)
-    publication = SimpleNamespace(
+    publication: Any = SimpleNamespace(
         config=PublishConfig(name="users", directory="/srv/x"),
         published=Published(7, 1234.0, ("a",)),
         takes=lambda _: True,

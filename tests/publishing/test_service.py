@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, field
+from typing import cast
 
 import trio
 
@@ -9,7 +10,7 @@ from healthd.config import GateConfig, PublishConfig
 from healthd.errors import PublishError
 from healthd.model import Health
 from healthd.publishing.directory import Published
-from healthd.publishing.publisher import Outcome
+from healthd.publishing.publisher import Outcome, Publication
 from healthd.publishing.service import RETRY, PublishingService
 from healthd.verdict.gate import Decision, Mode
 from tests.fakes import make_node
@@ -53,7 +54,7 @@ class Stage:
         self.fake = FakePublication(PublishConfig(name="users", directory=tmp_path))
         nodes = [make_node("a"), make_node("b")]
         self.service = PublishingService(
-            [self.fake],
+            [cast("Publication", self.fake)],
             nodes=lambda: nodes,
             health=lambda: self.health,
             first_round_over=lambda: self.over,

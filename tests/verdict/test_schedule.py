@@ -59,6 +59,7 @@ class TestNextSlot:
         st.floats(-1e6, 1e7),
     )
     @example(base=-1.7e9, offset=0.1, interval=0.1, after=5.0)
+    @example(base=0.0, offset=0.27, interval=0.7, after=19471.388999999996)  # rounds onto itself
     def test_is_the_next_one(self, base, offset, interval, after):
         """It is strictly later, no more than one interval, and on the grid."""
         slot = schedule.next_slot(base, offset * interval, interval, after)
