@@ -34,7 +34,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/flake8-async --enable ASYNC --disable $(NOT_ASYNC) $$(find healthd tests bench -name '*.py')
+	$(BIN)/flake8-async --enable ASYNC1,ASYNC2,ASYNC3 --disable $(NOT_ASYNC) $$(find healthd tests bench -name '*.py')
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

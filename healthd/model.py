@@ -124,7 +124,7 @@ class Vless:
 
     def secrets(self) -> tuple[str, ...]:
         """Text that must never be shown to anybody; none of it empty."""
-        known = [self.user]
+        known = [self.user, self.finalmask]
         if self.encryption != "none":
             known.append(self.encryption)
         if isinstance(self.security, Reality):

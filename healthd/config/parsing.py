@@ -29,7 +29,7 @@ def parse(text: str, path: str = "config.toml") -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as invalid:
-        problems += [_problem(error) for error in invalid.errors()]
+        problems += [problem for error in invalid.errors() for problem in _problems(error)]
     problems += _duplicates(data, "nodes", "id")
     problems += _duplicates(data, "publish", "name")
     problems += _duplicates(data, "publish", "directory")
@@ -76,12 +76,12 @@ _WORDS = {
 _TABLES = {"nodes", "publish"}
 
 
-def _problem(error: ErrorDetails) -> Problem:
+def _problems(error: ErrorDetails) -> list[Problem]:
     """One of pydantic's faults in the operator's words. Its ``input`` is never shown."""
     location, context, kind = error["loc"], error.get("ctx", {}), error["type"]
     if kind == "healthd":
-        return Problem(_dotted((*location, context["key"])), error["msg"])
-    return Problem(_dotted(location), _why(kind, location, context, error["msg"]))
+        return [Problem(_dotted((*location, key)), why) for key, why in context["found"]]
+    return [Problem(_dotted(location), _why(kind, location, context, error["msg"]))]
 
 
 def _why(kind: str, location: Sequence[int | str], context: Mapping[str, Any], message: str) -> str:
@@ -121,7 +121,5 @@ def _unknown_key(location: Sequence[int | str]) -> str:
 
 def _keys_at(location: Sequence[int | str]) -> list[str]:
     """The keys that the section at this place may have."""
-    for part in location:
-        if isinstance(part, str):
-            return list(SECTIONS[part].model_fields)
-    return list(Config.model_fields)
+    model = SECTIONS[str(location[0])] if location else Config
+    return list(model.model_fields)

@@ -41,15 +41,18 @@ class ProbeConfig(_Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        faults = []
         if self.deadline >= self.interval:
-            raise _fault("deadline", "must be shorter than probe.interval, or slots overlap")
+            faults.append(("deadline", "must be shorter than probe.interval, or slots overlap"))
         least = self.shift_clients + 1
         if self.max_clients < least:
-            raise _fault(
-                "max_clients",
+            why = (
                 f"must be at least {least}: with this deadline and shift, {least - 1} clients "
-                "overlap and one more is needed for rechecks",
+                "overlap and one more is needed for rechecks"
             )
+            faults.append(("max_clients", why))
+        if faults:
+            raise _faults(*faults)
         return self
 
     @property
@@ -84,7 +87,8 @@ class VerdictConfig(_Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.window_failures > self.window:
-            raise _fault("window_failures", "cannot exceed verdict.window: it would never be met")
+            why = "cannot exceed verdict.window: it would never be met"
+            raise _faults(("window_failures", why))
         return self
 
 
@@ -241,6 +245,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 """The tables of the file, by name."""
 
 
-def _fault(key: str, why: str) -> PydanticCustomError:
-    """A fault between keys of one section, to be reported at ``key``."""
-    return PydanticCustomError("healthd", "{why}", {"why": why, "key": key})
+def _faults(*found: tuple[str, str]) -> PydanticCustomError:
+    """Faults between keys of one section: each key, and what is wrong with it."""
+    return PydanticCustomError("healthd", "several keys do not fit together", {"found": found})

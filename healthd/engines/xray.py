@@ -63,7 +63,7 @@ def outbound(endpoint: Vless, tag: str) -> dict[str, Any]:
             stream |= {"security": "reality", "realitySettings": _reality(reality)}
         case Tls() as tls:
             stream |= {"security": "tls", "tlsSettings": _tls(tls)}
-        case None:
+        case _:
             pass
     if endpoint.finalmask:
         stream["finalmask"] = json.loads(endpoint.finalmask)
@@ -177,9 +177,15 @@ _CLUES: tuple[tuple[str, Reason], ...] = (
 )
 
 
+_RESOLVER_TIMEOUT = re.compile(r"lookup [^ ]+( on [^ ]+)?: .*(i/o timeout|deadline exceeded)")
+"""The resolver was silent, not the node."""
+
+
 def classify(words: str) -> Reason:
     """The reason in Xray's words. What is not recognised is a closed connection."""
     lowered = words.lower()
+    if _RESOLVER_TIMEOUT.search(lowered):
+        return Reason.DNS
     for clue, reason in _CLUES:
         if clue in lowered:
             return reason

@@ -106,6 +106,8 @@ def _split_location(location: str) -> tuple[str, int]:
 
 
 def _host(host: str) -> str:
+    if "%" in host:  # a zone names an interface of one machine
+        raise LinkError("host", _NO_HOST)
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -206,7 +208,7 @@ def _known(endpoint: Vless) -> list[tuple[str, str]]:
                 ("vcn", tls.verify_names),
                 ("pcs", tls.pinned_sha256),
             ]
-        case Reality() as reality:
+        case reality:
             parameters += [
                 ("security", "reality"),
                 ("sni", reality.server_name),

@@ -136,5 +136,5 @@ def _slot_verdict(result: Result) -> SlotVerdict:
             # Settings that no engine takes say nothing about the node's availability.
             rejected = result.reason is Reason.ENGINE_REJECTED
             return SlotVerdict.EXCLUDED if rejected else SlotVerdict.BAD
-        case Outcome.INCONCLUSIVE:
+        case _:
             return SlotVerdict.UNKNOWN

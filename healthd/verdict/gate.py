@@ -52,8 +52,19 @@ def decide(
         return Decision(Mode.WAITING, why=why)
     chosen = tuple(node for node in nodes if _is_in(health[node.id], node.id in published))
     if not any(health[node.id] in {Health.UP, Health.SUSPECT} for node in chosen):
-        return Decision(Mode.LAST_GOOD, why=why)
+        return Decision(Mode.LAST_GOOD, why={**why, **_kept(nodes, health, published)})
     return Decision(Mode.NORMAL, chosen, why)
+
+
+def _kept(
+    nodes: Sequence[Node], health: Mapping[str, Health], published: Collection[str]
+) -> dict[str, str]:
+    """Why nodes are in although they are not up: nothing better is there."""
+    return {
+        node.id: f"in: {health[node.id]}, but no node is up"
+        for node in nodes
+        if node.id in published
+    }
 
 
 def _is_in(health: Health, was_in: bool) -> bool:

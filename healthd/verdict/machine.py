@@ -259,7 +259,7 @@ def _evidence(
             return f"{state.successes} successes"
         case Event.SUCCESS | Event.ACCEPTED:
             return "a success"
-        case Event.FAILURE | Event.FALL:
+        case _:
             seconds = began - (began if state.failing_since is None else state.failing_since)
             in_a_row = f"{state.failures} failures in {seconds:.0f} s"
             bad = state.slots.count(False)

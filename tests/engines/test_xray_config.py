@@ -309,7 +309,7 @@ class TestClassify:
             ("dial tcp: lookup reality.example.com on 10.1.1.1:53: no such host", Reason.DNS),
             ("x509: certificate is valid for a.example, not reality.example.com", Reason.TLS),
             ("dial tcp: lookup utls.example.com on 10.1.1.1:53: no such host", Reason.DNS),
-            ("dial tcp: lookup x509.example.com: i/o timeout", Reason.TIMEOUT),
+            ("dial tcp: lookup x509.example.com: i/o timeout", Reason.DNS),
         ],
     )
     def test_host_names_are_no_clues(self, why, expected):
