@@ -20,7 +20,6 @@ import trio
 
 from healthd import __version__, startup
 from healthd.config import Config
-from healthd.engines import process
 from healthd.engines.check import check
 from healthd.engines.find import Engine, find_xray
 from healthd.engines.tunnels import Tunnels
@@ -59,7 +58,7 @@ def run(path: Path) -> None:
     logs.configure(config.log)
     ground = _prepare(config)
     with _claimed(config) as listener:
-        if swept := process.sweep(_owner(config)):
+        if swept := startup.sweep(config, _owner(config)):
             log.warning("leftovers_swept", processes=swept)
         trio.run(_main, path, config, ground, listener, systemd)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from healthd.config import Config, parse, split_listen
+from healthd.engines import process
 from healthd.errors import ConfigError, Problem, StartupError
 from healthd.probing.check_tls import check_tls
 from healthd.publishing.directory import PublicationDirectory
@@ -72,13 +73,15 @@ def bind(listen: str) -> socket.socket:
     """
     host, port = split_listen(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener = None
     try:
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(128)
     except OSError as why:
-        listener.close()
+        if listener is not None:
+            listener.close()
         raise StartupError(
             f"http.listen: cannot listen on {listen}: {why.strerror}; stop what uses it, or set "
             "another address"
@@ -109,14 +112,37 @@ def check_directories(config: Config) -> None:
         StartupError: one could not.
     """
     for index, publish in enumerate(config.publish):
-        place = publish.directory
-        while not place.exists() and place != place.parent:
-            place = place.parent
+        place = _existing(publish.directory)
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             raise StartupError(
                 f"publish[{index}].directory: cannot write {place} as this user; create "
                 f"{publish.directory} for it, or set another one"
             )
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
+def sweep(config: Config, owner: str) -> int:
+    """Remove what a killed daemon left behind; return how many processes that were.
+
+    Only for the holder of the state directory's lock: nobody else writes or probes then.
+
+    Raises:
+        StartupError: something cannot be removed.
+    """
+    for index, publish in enumerate(config.publish):
+        try:
+            PublicationDirectory(publish.directory).sweep()
+        except OSError as why:
+            raise StartupError(
+                f"publish[{index}].directory: cannot remove {why.filename}: {why.strerror}"
+            ) from why
+    return process.sweep(owner)
 
 
 def load_tls(config: Config) -> ssl.SSLContext:

@@ -99,6 +99,7 @@ class Watchers:
         for node in nodes:
             if node.id not in self._tasks:
                 self._tasks[node.id] = task = _Task(node.fingerprint)
+                self._board[node.id].ticked = trio.current_time()
                 self._nursery.start_soon(self._watch, node.id, task)
 
     def shift_mates(self, node: Node) -> Iterable[Node]:
@@ -146,6 +147,9 @@ class Watchers:
         """Probe once, and tell everybody."""
         record = self._board[node_id]
         result = await self._probe(record.node, recheck=not turn.slot)
+        # A reload may have cancelled us when the probe was over already: its result is then about a
+        # node, or an endpoint, that is no more.
+        await trio.lowlevel.checkpoint_if_cancelled()
         now = trio.current_time()
         first = not record.judged
         transitions = self._board.observe(

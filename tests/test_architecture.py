@@ -25,7 +25,7 @@ PURE = [
 PURE_LIBRARIES = {
     *("base64", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib"),
     *("ipaddress", "itertools", "json", "math", "re", "string", "tomllib", "typing", "urllib"),
-    *("pydantic", "pydantic_core"),
+    *("pydantic", "pydantic_core", "idna"),
 }
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "breakpoint", "__import__"}
 IMPURE_METHODS = {

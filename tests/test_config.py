@@ -389,3 +389,28 @@ class TestExample:
 
         assert shown.count(" = ") > 2 * EXAMPLE.count("\n[")
         assert parse(EXAMPLE) == parse(shown)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("999.1.1.1", "[v1.x]", "a..b", ".a.b", "xn--", "xn--a", "a\\\\b", "a%zz", "-a.b", "a-.b"),
+        *("a" * 64 + ".b", "[fe80::1%25eth0]", "1.2.3"),
+    ],
+)
+def test_host_that_a_library_would_choke_on(host):
+    """A host that is no name and no address is found here, not by the first probe."""
+    with pytest.raises(ConfigError) as refused:
+        parse(f'[probe]\nurls = ["https://{host}/"]\n{NODE}{PUBLISH}')
+
+    assert [problem.key for problem in refused.value.problems] == ["probe.urls[0]"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "a.b.", "192.0.2.1", "[2001:db8::1]", "xn--e1afmkfd.example", "a_b.c"]
+)
+def test_host_that_is_sound(host):
+    """Names, addresses, underscores and punycode pass."""
+    config = parse(f'[probe]\nurls = ["https://{host}/"]\n{NODE}{PUBLISH}')
+
+    assert config.probe.urls == (f"https://{host}/",)

@@ -1,14 +1,17 @@
 """What a single value of config.toml may be: durations, URLs, addresses. Pure."""
 
+import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import idna
 from pydantic import BeforeValidator
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LONGEST = 400 * 86400.0
 
 
@@ -55,7 +58,31 @@ def _check_url(value: object) -> str:
         raise ValueError("must be plain ASCII without blanks")
     if len(host) > 255:
         raise ValueError("has a host name longer than SOCKS5 can carry (255 bytes)")
+    if not _is_host(host, bracketed="[" in parts.netloc):
+        raise ValueError("has a host that is neither a name nor an IP address")
     return value
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    """What every library on a request's way takes: a sound name, or an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return not bracketed and _is_name(host)
+    return "%" not in host  # a zone names an interface of one machine
+
+
+def _is_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    if not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdecimal():
+        return False
+    try:
+        for label in labels:
+            if label.startswith("xn--"):
+                idna.decode(label)
+    except UnicodeError:  # httpx would decode it on the way
+        return False
+    return True
 
 
 Url = Annotated[str, BeforeValidator(_check_url)]

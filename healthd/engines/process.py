@@ -65,7 +65,8 @@ async def run(
             nursery.cancel_scope.deadline = trio.current_time() + _DRAIN_GRACE
         return code
     finally:
-        _kill_group(process.pid)
+        if process.returncode is None:  # else its group is dead, and the number may be another's
+            _kill_group(process.pid)
         with trio.CancelScope(shield=True):
             await process.wait()
 

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import sys
-from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -20,12 +19,10 @@ _JOURNAL_LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 
 """syslog priorities, see sd-daemon(3)."""
 
 _SECRETS = re.compile(
-    r"(?:vless|vmess|trojan|ss|hysteria2|hy2|tuic)://\S+"
-    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+    r"(?:vless|vmess|trojan|ss|hysteria2|hy2|tuic)://[^\s\"']+"
+    r"|(?<![0-9a-f])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-f])",
     re.IGNORECASE,
 )
-
-Event = MutableMapping[str, Any]
 
 
 def configure(config: LogConfig, stream: TextIO = sys.stderr) -> None:
@@ -35,7 +32,6 @@ def configure(config: LogConfig, stream: TextIO = sys.stderr) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
-        scrub,
     ]
     if form == "journald":
         chain += [structlog.processors.LogfmtRenderer(key_order=["event"]), _prefix_level]
@@ -50,7 +46,7 @@ def configure(config: LogConfig, stream: TextIO = sys.stderr) -> None:
             structlog.dev.ConsoleRenderer(colors=stream.isatty()),
         ]
     structlog.configure(
-        processors=chain,
+        processors=[*chain, scrub],
         wrapper_class=structlog.make_filtering_bound_logger(config.level),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
@@ -60,20 +56,26 @@ def configure(config: LogConfig, stream: TextIO = sys.stderr) -> None:
 
 
 def _auto(stream: TextIO) -> str:
-    if "JOURNAL_STREAM" in os.environ:
+    if _is_journal(stream):
         return "journald"
     return "console" if stream.isatty() else "json"
 
 
-def scrub(_logger: object, _method: str, event: Event) -> Event:
-    """The last line of defence: no share link and no UUID leaves through a log."""
-    for key, value in event.items():
-        if isinstance(value, str) and ("://" in value or "-" in value):
-            event[key] = _SECRETS.sub("•••", value)
-    return event
+def _is_journal(stream: TextIO) -> bool:
+    """Whether the stream is the one that JOURNAL_STREAM names; see systemd.exec(5)."""
+    try:
+        about = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
-def _prefix_level(_logger: object, method: str, line: Any) -> str:  # noqa: ANN401 - structlog's type
+def scrub(_logger: object, _method: str, line: object) -> str:
+    """The last line of defence: no share link and no UUID leaves in a rendered line."""
+    return _SECRETS.sub("•••", str(line))
+
+
+def _prefix_level(_logger: object, method: str, line: object) -> str:
     """Put journald's level in front of every line, also of a traceback's."""
     level = _JOURNAL_LEVELS.get(method, 6)
     return "\n".join(f"<{level}>{part}" for part in str(line).splitlines())

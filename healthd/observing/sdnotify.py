@@ -24,6 +24,7 @@ class SystemdNotifier:
         path = environment.pop("NOTIFY_SOCKET", "")
         watchdog = environment.pop("WATCHDOG_USEC", "")
         for_us = environment.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self._failed = False
         self._path = "\0" + path[1:] if path.startswith("@") else path
         self.watchdog = int(watchdog) / 1e6 if watchdog.isdecimal() and for_us else None
         """Seconds within which systemd wants a sign of life; None: it does not ask."""
@@ -54,6 +55,11 @@ class SystemdNotifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-                sock.sendto(message.encode(), self._path)
+                # systemd not reading its socket must not stop the loop.
+                sock.sendto(message.encode(), socket.MSG_DONTWAIT, self._path)
         except OSError as why:
-            log.warning("sd_notify_failed", why=why.strerror)
+            if not self._failed:
+                log.warning("sd_notify_failed", why=why.strerror)
+            self._failed = True
+        else:
+            self._failed = False

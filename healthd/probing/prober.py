@@ -127,19 +127,18 @@ class Prober:
         began = trio.current_time()
         about = {"tunnel": tunnel, "max_body": 1}
         request = self._http.build_request("GET", url, extensions=about)
+        host = request.url.raw_host.decode("ascii")
         answer = await self._http.send(request, stream=True)
         try:
             if answer.status_code != self._expect_status:
-                raise TunnelError(
-                    Reason.HTTP_STATUS, f"{request.url.host} answered {answer.status_code}"
-                )
+                raise TunnelError(Reason.HTTP_STATUS, f"{host} answered {answer.status_code}")
             # A 204 has no body by definition: whoever announces one knows no better.
             chunked = answer.status_code == 204 and "transfer-encoding" in answer.headers
             if chunked or answer.headers.get("content-length", "0") != "0":
-                raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} announced a body")
+                raise TunnelError(Reason.HTTP_BODY, f"{host} announced a body")
             # Read to its (capped) end: a generator that is left early is never cleaned up.
             if any([chunk async for chunk in answer.aiter_raw()]):
-                raise TunnelError(Reason.HTTP_BODY, f"{request.url.host} answered with a body")
+                raise TunnelError(Reason.HTTP_BODY, f"{host} answered with a body")
         finally:
             await answer.aclose()
         return trio.current_time() - began

@@ -53,7 +53,7 @@ class PublicationDirectory:
         self.path = path
 
     def prepare(self) -> None:
-        """Make the directory if need be, and remove what a killed writer left behind.
+        """Make the directory if need be.
 
         Raises:
             OSError: it cannot be made or written.
@@ -63,6 +63,13 @@ class PublicationDirectory:
             self.path.chmod(_DIRECTORY_MODE)  # an operator's own mode on a directory is his
         self._generations.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         self._own(self._generations, _DIRECTORY_MODE)
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left behind. Only while nobody writes.
+
+        Raises:
+            OSError: something cannot be removed.
+        """
         for left in (*self._generations.glob(".*.tmp"), *self.path.glob(".*.tmp")):
             _remove(left)
 
@@ -121,11 +128,7 @@ class PublicationDirectory:
         files = {**documents, META: json.dumps(meta, indent=2, ensure_ascii=False).encode() + b"\n"}
         self._refuse_obstacles(files)
         self._write_generation(number, files, modified)
-        try:
-            self._flip(number)
-        except BaseException:
-            _remove(self._generations / f"{number:08d}")  # nobody serves it
-            raise
+        self._flip(number)
         self._link(files)
         self._prune(number)
         return Published(number, float(modified), tuple(nodes))
@@ -193,8 +196,12 @@ class PublicationDirectory:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
     def _flip(self, number: int) -> None:
-        _link(self.path / _CURRENT, f"{_GENERATIONS}/{number:08d}")
-        _sync(self.path)
+        try:
+            _link(self.path / _CURRENT, f"{_GENERATIONS}/{number:08d}")
+        except BaseException:
+            _remove(self._generations / f"{number:08d}")  # nobody serves it
+            raise
+        _sync(self.path)  # outside: from the rename on, it is being served
 
     def _link(self, names: Iterable[str]) -> None:
         """The stable names. Made after the flip, so that none ever leads nowhere."""
@@ -211,7 +218,9 @@ class PublicationDirectory:
     def _prune(self, newest: int) -> None:
         for number in self._numbers()[:-KEEP]:
             if number != newest:
-                _remove(self._generations / f"{number:08d}")
+                # The new one is live; an old one that cannot be removed is no failure of it.
+                with suppress(OSError):
+                    _remove(self._generations / f"{number:08d}")
 
 
 def _link(path: Path, target: str) -> None:

@@ -76,6 +76,8 @@ class Publication:
             return Outcome.KEPT
         documents = await trio.to_thread.run_sync(self.render, nodes)
         if await trio.to_thread.run_sync(self.directory.holds, documents):
+            # Also after a failure behind the flip, or a reload in the middle of another's.
+            self.published = self.directory.current()
             return Outcome.UNCHANGED
         await self._verify(documents, nodes)
         about = {

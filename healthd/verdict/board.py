@@ -72,7 +72,7 @@ class Board:
     def replace(self, nodes: Iterable[Node], now: float) -> None:
         """Take up a new fleet. A node whose endpoint is the same keeps all that is known of it."""
         before = self._records
-        self._records = {}
+        after: dict[str, Record] = {}
         for node in nodes:
             known = before.get(node.id)
             if known is None:
@@ -81,7 +81,8 @@ class Board:
                 known.state = State(since=now)
                 known.judged = False
             known.node = node
-            self._records[node.id] = known
+            after[node.id] = known
+        self._records = after  # at once: a scrape in another thread sees one fleet or the other
 
     def observe(
         self,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 
 import pytest
@@ -69,9 +70,15 @@ def test_level():
     ]
 
 
-@pytest.mark.parametrize(("journal", "first"), [(True, "<4>"), (False, "{")])
-def test_auto(monkeypatch, journal, first):
-    """Journald's form under systemd; JSON where nobody watches."""
-    if journal:
-        monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-    assert written("auto", "warning")[0].startswith(first)
+@pytest.mark.parametrize(("journal", "first"), [(True, "<6>"), (False, "{")])
+def test_auto(monkeypatch, tmp_path, journal, first):
+    """Journald's form when the stream is the journal's own; JSON where nobody watches."""
+    with (tmp_path / "journal").open("w+") as stream:
+        about = os.fstat(stream.fileno())
+        ours = f"{about.st_dev}:{about.st_ino}"
+        monkeypatch.setenv("JOURNAL_STREAM", ours if journal else "8:1")
+        logs.configure(LogConfig(format="auto"), stream)
+        structlog.get_logger().info("node_up")
+        stream.flush()
+        stream.seek(0)
+        assert stream.read().startswith(first)

@@ -305,7 +305,7 @@ def test_restart_goes_on_where_the_last_run_ended(directory: PublicationDirector
 
 
 def test_leftovers_of_a_killed_writer_are_swept(directory: PublicationDirectory) -> None:
-    """prepare() removes half-written generations and links, and nothing that is served."""
+    """sweep() removes half-written generations and links, and nothing that is served."""
     publish(directory)
     half = directory.path / ".generations" / ".00000002.tmp"
     half.mkdir()
@@ -313,6 +313,8 @@ def test_leftovers_of_a_killed_writer_are_swept(directory: PublicationDirectory)
     (directory.path / ".current.tmp").symlink_to(".generations/00000002")
     (directory.path / ".links.txt.tmp").symlink_to(".current/links.txt")
     directory.prepare()
+    assert half.exists()  # a reload prepares too, while a writer may be at work
+    directory.sweep()
 
     assert list(directory.path.rglob("*.tmp")) == []
     assert served(directory).items() >= DOCUMENTS.items()
@@ -527,3 +529,42 @@ def test_readers_see_whole_generations_only(directory: PublicationDirectory) -> 
     assert reader.wrong == []
     assert reader.rounds > 10
     assert reader.numbers == sorted(reader.numbers)
+
+
+def test_fsync_failing_behind_the_flip_removes_nothing(
+    directory: PublicationDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the rename on the new generation is served: an error after it must not take it away."""
+    publish(directory)
+    real, calls = os.fsync, list[int]()
+
+    def fsync(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == directory.path:
+            calls.append(descriptor)
+            raise OSError(errno.EIO, "Input/output error", str(directory.path))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    new = {"links.txt": b"new", "xray.json": b"new"}
+    with pytest.raises(OSError, match="Input/output"):
+        publish(directory, new)
+
+    assert calls
+    assert directory.holds(new)
+    assert (directory.path / "links.txt").read_bytes() == b"new"
+
+
+def test_old_generation_that_cannot_be_removed(
+    directory: PublicationDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new generation is live; leftovers are no reason to call it a failure."""
+    for number in range(KEEP):
+        publish(directory, {"links.txt": str(number).encode()})
+
+    def rmtree(path: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+
+    assert publish(directory, {"links.txt": b"new"}).generation == KEEP + 1
+    assert (directory.path / "links.txt").read_bytes() == b"new"

@@ -89,3 +89,14 @@ async def test_selection_and_formats(tmp_path):
     await made.publish(Decision(Mode.NORMAL, (A,)))
     assert not (tmp_path / "public" / "xray.json").exists()
     assert asked == []
+
+
+async def test_what_is_served_is_known_again_after_a_failure_behind_the_flip(tmp_path):
+    """When the flip was made but the round failed, the next one takes up what is served."""
+    made, _ = publication(tmp_path)
+    other, _ = publication(tmp_path)
+    decision = Decision(Mode.NORMAL, (A, B))
+    await other.publish(decision)
+    assert made.published is None
+    assert await made.publish(decision) is Outcome.UNCHANGED
+    assert made.published == other.published
