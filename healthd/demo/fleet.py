@@ -313,8 +313,10 @@ async def open_fleet(
                 for server_id in ids:
                     fleet.add(server_id, keys)
                     await fleet.start(server_id)
-            yield fleet
+            try:
+                yield fleet
+            finally:
+                fleet.close()
             nursery.cancel_scope.cancel()
-            fleet.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
