@@ -4,14 +4,10 @@ What fails before READY ends the daemon with a message. A bug after it ends the 
 starts it again, and the published files outlive it.
 """
 
-import os
 import signal
 import socket
-import ssl
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +17,6 @@ import trio
 from healthd import __version__, startup
 from healthd.config import Config
 from healthd.engines.check import check
-from healthd.engines.find import Engine, find_xray
 from healthd.engines.tunnels import Tunnels
 from healthd.errors import ConfigError, HealthdError, Problem
 from healthd.model import Node, Outcome, Result
@@ -31,7 +26,7 @@ from healthd.observing.sdnotify import SystemdNotifier
 from healthd.probing.prober import Prober
 from healthd.publishing.publisher import Publication
 from healthd.publishing.service import PublishingService
-from healthd.serving import app
+from healthd.serving.app import Surface
 from healthd.serving.server import serve
 from healthd.verdict.board import Board
 from healthd.watching import Listeners, Watchers
@@ -56,8 +51,8 @@ def run(path: Path) -> None:
     systemd = SystemdNotifier()
     config = startup.read_config(path)
     logs.configure(config.log)
-    ground = _prepare(config)
-    with _claimed(config) as listener:
+    ground = startup.prepare(config)
+    with startup.claim(config) as listener:
         if swept := startup.sweep(config, _owner(config)):
             log.warning("leftovers_swept", processes=swept)
         trio.run(_main, path, config, ground, listener, systemd)
@@ -66,7 +61,7 @@ def run(path: Path) -> None:
 async def _main(
     path: Path,
     config: Config,
-    ground: "_Ground",
+    ground: startup.Ground,
     listener: socket.socket,
     systemd: SystemdNotifier,
 ) -> None:
@@ -74,32 +69,6 @@ async def _main(
         daemon = Daemon(nursery, path, config, ground, systemd)
         await nursery.start(daemon.heed_signals)
         await daemon.start(listener)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ground:
-    """What a configuration needs of this machine."""
-
-    engine: Engine
-    tls: ssl.SSLContext
-
-
-def _prepare(config: Config) -> _Ground:
-    """Find what the configuration needs; blocks. Raises HealthdError with the mend."""
-    ground = _Ground(find_xray(config.engines.xray), startup.load_tls(config))
-    startup.prepare_directories(config)
-    return ground
-
-
-@contextmanager
-def _claimed(config: Config) -> Iterator[socket.socket]:
-    """Hold the state directory's lock and the HTTP address."""
-    lock = startup.claim_state(config.paths.state)
-    try:
-        with startup.bind(config.http.listen) as listener:
-            yield listener
-    finally:
-        os.close(lock)
 
 
 def _owner(config: Config) -> str:
@@ -122,7 +91,7 @@ class Daemon:
         nursery: trio.Nursery,
         path: Path,
         config: Config,
-        ground: _Ground,
+        ground: startup.Ground,
         systemd: SystemdNotifier,
     ) -> None:
         self._nursery = nursery
@@ -154,15 +123,15 @@ class Daemon:
 
     async def start(self, listener: socket.socket) -> None:
         """Start all services; returns when the daemon works."""
-        application = app.build(
+        surface = Surface(
             self._board,
             self._metrics,
-            lambda: self._publishing,
+            self._publishing,
             self._watchers.stalled,
             lambda: self._self_check_ok,
         )
         host, port = listener.getsockname()[:2]
-        await self._nursery.start(serve, application, listener)
+        await self._nursery.start(serve, surface.application(), listener)
         self._watchers.apply(self._config.fleet(), self._config.probe, self._config.verdict)
         self._nursery.start_soon(self._publishing.run)
         self._nursery.start_soon(self._report)
@@ -264,7 +233,7 @@ class Daemon:
         try:
             config = await trio.to_thread.run_sync(startup.read_config, self._path)
             _refuse_fixed(self._path, self._config, config)
-            ground = await trio.to_thread.run_sync(_prepare, config)
+            ground = await trio.to_thread.run_sync(startup.prepare, config)
         except HealthdError as why:
             self._metrics.reload_ok.set(0)
             for line in str(why).splitlines():
@@ -275,7 +244,7 @@ class Daemon:
             log.info("config_reloaded", nodes=len(self._board))
         self._systemd.ready()
 
-    def _take_up(self, config: Config, ground: _Ground) -> None:
+    def _take_up(self, config: Config, ground: startup.Ground) -> None:
         self._config, self._ground = config, ground
         logs.configure(config.log)
         self._watchers.apply(config.fleet(), config.probe, config.verdict)

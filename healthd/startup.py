@@ -6,10 +6,13 @@ import socket
 import ssl
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from healthd.config import Config, parse, split_listen
 from healthd.engines import process
+from healthd.engines.find import Engine, find_xray
 from healthd.errors import ConfigError, Problem, StartupError
 from healthd.probing.check_tls import check_tls
 from healthd.publishing.directory import PublicationDirectory
@@ -41,6 +44,41 @@ def warnings(path: Path, config: Config) -> Iterator[str]:
             yield f"nodes {twin!r} and {node.id!r} are the same endpoint"
     if len(set(config.probe.urls)) < 2:
         yield "probe.urls names one check URL: when it is down, no node can be judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a configuration needs of this machine, found."""
+
+    engine: Engine
+    tls: ssl.SSLContext
+
+
+def prepare(config: Config) -> Ground:
+    """Find what the configuration needs, and make its directories ready; blocks.
+
+    Raises:
+        EngineMissing: there is no Xray.
+        StartupError: the machine lacks something else.
+    """
+    ground = Ground(find_xray(config.engines.xray), load_tls(config))
+    prepare_directories(config)
+    return ground
+
+
+@contextmanager
+def claim(config: Config) -> Iterator[socket.socket]:
+    """Hold the state directory's lock and the HTTP address while the block runs.
+
+    Raises:
+        StartupError: another process has one of them.
+    """
+    lock = claim_state(config.paths.state)
+    try:
+        with bind(config.http.listen) as listener:
+            yield listener
+    finally:
+        os.close(lock)
 
 
 def claim_state(directory: Path) -> int:

@@ -1,6 +1,7 @@
 """/metrics, /healthz, /readyz and the read-only API. Shows nothing secret."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,67 +20,62 @@ from healthd.publishing.service import PublishingService
 from healthd.verdict.board import Board, Record
 
 
-def build(
-    board: Board,
-    metrics: Metrics,
-    publishing: Callable[[], PublishingService],
-    stalled: Callable[[], Sequence[str]],
-    self_check_ok: Callable[[], bool],
-) -> Starlette:
-    """The application.
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What the HTTP surface shows.
 
     Args:
         board: The nodes.
         metrics: What /metrics renders.
-        publishing: Gives the publishing service in force.
+        publishing: The publishing service.
         stalled: Gives nodes whose task is stuck.
         self_check_ok: Gives the latest answer about the monitor's own line.
     """
 
-    async def show_metrics(_: Request) -> Response:
-        # In a thread: rendering thousands of nodes takes longer than the loop may stand still.
-        return Response(
-            await trio.to_thread.run_sync(metrics.render), media_type=CONTENT_TYPE_LATEST
+    board: Board
+    metrics: Metrics
+    publishing: PublishingService
+    stalled: Callable[[], Sequence[str]]
+    self_check_ok: Callable[[], bool]
+
+    def application(self) -> Starlette:
+        """The application to serve."""
+        return Starlette(
+            routes=[
+                Route("/metrics", self._metrics),
+                Route("/healthz", self._health),
+                Route("/readyz", self._readiness),
+                Route("/api/v1/status", self._status),
+            ]
         )
 
-    async def show_health(_: Request) -> Response:
-        stuck = stalled()
-        if stuck:
+    async def _metrics(self, _: Request) -> Response:
+        # In a thread: rendering thousands of nodes takes longer than the loop may stand still.
+        text = await trio.to_thread.run_sync(self.metrics.render)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    async def _health(self, _: Request) -> Response:
+        if stuck := self.stalled():
             return PlainTextResponse(f"stalled: {len(stuck)} nodes, {stuck[0]} first\n", 503)
         return PlainTextResponse("ok\n")
 
-    async def show_readiness(_: Request) -> Response:
-        waiting = sum(not record.judged for record in board)
-        if waiting:
-            text = f"waiting for the first verdict of {waiting} of {len(board)} nodes\n"
+    async def _readiness(self, _: Request) -> Response:
+        if waiting := sum(not record.judged for record in self.board):
+            text = f"waiting for the first verdict of {waiting} of {len(self.board)} nodes\n"
             return PlainTextResponse(text, 503)
         return PlainTextResponse("ready\n")
 
-    async def show_status(_: Request) -> Response:
-        service = publishing()
-        served = {
-            node
-            for publication in service.publications
-            if publication.published
-            for node in publication.published.nodes
-        }
+    async def _status(self, _: Request) -> Response:
+        publications = self.publishing.publications
+        served = {node for each in publications if each.published for node in each.published.nodes}
         return JSONResponse(
             {
                 "version": __version__,
-                "self_check_ok": self_check_ok(),
-                "nodes": [_node(record, record.node.id in served) for record in board],
-                "publications": [_publication(service, each) for each in service.publications],
+                "self_check_ok": self.self_check_ok(),
+                "nodes": [_node(record, record.node.id in served) for record in self.board],
+                "publications": [_publication(self.publishing, each) for each in publications],
             }
         )
-
-    return Starlette(
-        routes=[
-            Route("/metrics", show_metrics),
-            Route("/healthz", show_health),
-            Route("/readyz", show_readiness),
-            Route("/api/v1/status", show_status),
-        ]
-    )
 
 
 def _node(record: Record, published: bool) -> dict[str, Any]:

@@ -76,3 +76,4 @@ def test_nobody_listens(tmp_path):
     """Without systemd nothing is sent; a dead socket is no reason to die."""
     SystemdNotifier({}).ready()
     SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+    assert list(tmp_path.iterdir()) == []
