@@ -15,13 +15,14 @@ import click
 import httpx
 import trio
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from healthd import __version__, daemon, oneshot, startup
 from healthd.config import Config, split_listen
 from healthd.engines import find
-from healthd.errors import EngineMissing, HealthdError
+from healthd.errors import HealthdError
 from healthd.model import Node, Outcome, Result
 
 DEFAULT_CONFIG = Path("/etc/healthd/config.toml")
@@ -173,7 +174,11 @@ def _print_results(results: list[tuple[Node, Result]], as_json: bool) -> None:
         latency = "" if result.latency is None else f"{result.latency * 1000:.0f} ms"
         style = _STYLES[result.outcome]
         table.add_row(
-            node.id, f"[{style}]{result.outcome}[/]", latency, result.reason or "", result.detail
+            escape(node.id),
+            f"[{style}]{result.outcome}[/]",
+            latency,
+            result.reason or "",
+            escape(result.detail),
         )
     Console(highlight=False).print(table)
 
@@ -232,22 +237,22 @@ def status_table(state: Any) -> Table:  # noqa: ANN401 - JSON
             (node["since"] or "").replace("T", " ").removesuffix("Z"),
             latency,
             "[green]yes[/]" if node["published"] else "[red]no[/]",
-            " ".join(filter(None, [node["reason"] or "", node["evidence"]])),
+            escape(" ".join(filter(None, [node["reason"] or "", node["evidence"]]))),
         )
     return table
 
 
 @cli.group(invoke_without_command=True)
+@_config_option
 @_json_option
 @click.pass_context
-def engines(context: click.Context, as_json: bool) -> None:
-    """Show the engines that are found, or install one."""
+@_clear_errors
+def engines(context: click.Context, path: Path, as_json: bool) -> None:
+    """Show the engines that are used with a configuration, or install one."""
     if context.invoked_subcommand is not None:
         return
-    try:
-        engine = find.find_xray()
-    except EngineMissing as why:
-        _give_up(str(why))
+    config = startup.read_config(path) if path.exists() else Config()
+    engine = find.find_xray(config.engines.xray)
     if as_json:
         click.echo(json.dumps({"xray": {"path": engine.path, "version": engine.version}}))
     else:

@@ -23,6 +23,7 @@ from healthd.model import Node, Outcome, Result
 from healthd.observing import logs
 from healthd.observing.metrics import IN_SERVICE, Metrics
 from healthd.observing.sdnotify import SystemdNotifier
+from healthd.probing.lag import LoopWatch
 from healthd.probing.prober import Prober
 from healthd.publishing.publisher import Publication
 from healthd.publishing.service import PublishingService
@@ -100,10 +101,12 @@ class Daemon:
         self._ground = ground
         self._systemd = systemd
         self._self_check_ok = True
+        self._offline_until = float("-inf")
         self._board = Board()
+        self._loop = LoopWatch()
         self._publishing = PublishingService(
             self._publications(config),
-            nodes=lambda: [record.node for record in self._board],
+            nodes=lambda: [record.publishable for record in self._board],
             health=self._board.health,
             first_round_over=self._board.all_judged,
             first_round_ends=trio.current_time() + FIRST_ROUND * config.probe.interval,
@@ -135,6 +138,7 @@ class Daemon:
         self._watchers.apply(self._config.fleet(), self._config.probe, self._config.verdict)
         self._nursery.start_soon(self._publishing.run)
         self._nursery.start_soon(self._report)
+        self._nursery.start_soon(self._loop.run)
         self._systemd.ready()
         log.info(
             "daemon_started",
@@ -184,6 +188,7 @@ class Daemon:
             deadline=probe.deadline,
             tls=self._ground.tls,
             on_control=self._note_self_check,
+            loop_late=self._loop.late_since,
         )
 
     def _publications(self, config: Config) -> list[Publication]:
@@ -198,7 +203,8 @@ class Daemon:
     def _listeners(self) -> Listeners:
         def on_result(result: Result, seconds: float) -> None:
             self._metrics.probe_duration.observe(seconds)
-            if result.outcome is Outcome.SUCCESS:
+            # The check URLs may be reachable through the nodes only: a fresh bad answer stands.
+            if result.outcome is Outcome.SUCCESS and trio.current_time() >= self._offline_until:
                 self._note_self_check(good=True)
 
         return Listeners(
@@ -210,6 +216,8 @@ class Daemon:
         )
 
     def _note_self_check(self, good: bool) -> None:
+        if not good:
+            self._offline_until = trio.current_time() + 2 * self._config.probe.interval
         if good is not self._self_check_ok:
             (log.info if good else log.error)("self_check_changed", ok=good)
         self._self_check_ok = good
@@ -252,6 +260,7 @@ class Daemon:
         # newer one. The clients of the old one end with their shift.
         self._prober = self._new_prober()
         self._publishing.apply(self._publications(config), config.gate)
+        self._metrics.engine_is(ground.engine.version)
         for table in config.publish:
             self._metrics.announce(table.name)
 

@@ -67,6 +67,10 @@ class Reason(StrEnum):
     """Something that is not our client answered on its port."""
     RESOURCES = "resources"
     """No descriptors, ports or memory left on the monitor."""
+    RESOLVER = "resolver"
+    """The monitor's resolver did not answer for the node's host name."""
+    LOOP_LAG = "loop_lag"
+    """The monitor itself stood still for a while."""
 
 
 class Health(StrEnum):
@@ -141,7 +145,7 @@ class Node:
     name: str
     endpoint: Vless
     fingerprint: str = field(repr=False)
-    """A hash over everything in the endpoint; see :func:`healthd.fleet.links.fingerprint`."""
+    """A hash over all that matters in the endpoint; see :func:`healthd.fleet.links.fingerprint`."""
     role: Role = Role.FAILOVER
     tags: frozenset[str] = frozenset()
 

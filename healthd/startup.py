@@ -42,7 +42,12 @@ def warnings(path: Path, config: Config) -> Iterator[str]:
         twin = seen.setdefault(node.fingerprint, node.id)
         if twin != node.id:
             yield f"nodes {twin!r} and {node.id!r} are the same endpoint"
-    if len(set(config.probe.urls)) < 2:
+    if not set(config.probe.urls) <= set(config.self_check_urls):
+        yield (
+            "self_check.urls does not hold the check URLs: when these are down and the others are "
+            "not, nodes are blamed"
+        )
+    if len(config.probe.urls) < 2:
         yield "probe.urls names one check URL: when it is down, no node can be judged"
 
 
@@ -133,13 +138,20 @@ def prepare_directories(config: Config) -> None:
     Raises:
         StartupError: one cannot be made or written.
     """
+    seen: dict[Path, int] = {}
     for index, publish in enumerate(config.publish):
+        twin = seen.setdefault(publish.directory.resolve(), index)
+        if twin != index:
+            raise StartupError(
+                f"publish[{index}].directory: is the same directory as publish[{twin}]'s"
+            )
         try:
             PublicationDirectory(publish.directory).prepare()
         except OSError as why:
             raise StartupError(
                 f"publish[{index}].directory: cannot write {why.filename or publish.directory}: "
-                f"{why.strerror}; create it for this user, or set another one"
+                f"{why.strerror}; create it for this user (with the set-group-ID bit, if its group "
+                "is not this user's), or set another one"
             ) from why
 
 

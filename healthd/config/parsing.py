@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -43,6 +44,8 @@ def _duplicates(data: Mapping[str, Any], table: str, key: str) -> Iterator[Probl
     first: dict[str, int] = {}
     for index, entry in enumerate(_entries(data, table)):
         value = entry.get(key)
+        if isinstance(value, str) and key == "directory":
+            value = str(Path(value))  # a trailing slash makes no other directory
         if isinstance(value, str) and first.setdefault(value, index) != index:
             where = f"{table}[{index}].{key}"
             yield Problem(where, f"{value!r} is already taken by {table}[{first[value]}]")

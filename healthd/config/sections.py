@@ -37,6 +37,8 @@ class ProbeConfig(_Section):
     def _some(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         if not urls:
             raise ValueError("must name at least one check URL")
+        if len(urls) > 2 or len(set(urls)) < len(urls):
+            raise ValueError("must name one check URL, or two different ones")
         return urls
 
     @model_validator(mode="after")
@@ -103,7 +105,7 @@ class NodeConfig(_Section):
     """[[nodes]]: one node, as the operator names it."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    link: str = Field(repr=False)
+    link: str = Field(repr=False, max_length=8192)
     name: str | None = Field(None, min_length=1, max_length=200)
     role: Role = Role.FAILOVER
     tags: tuple[str, ...] = ()

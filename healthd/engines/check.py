@@ -54,6 +54,8 @@ async def find_refused(binary: str, nodes: Mapping[str, Node], *, owner: str) ->
             refused[key] = redact(words, left.pop(key).endpoint.secrets())
         elif await check(binary, xray.client_config({}, port=1, password="-"), owner=owner):  # noqa: S106
             # It refuses even a configuration without any node: the fault is not a node's.
+            secrets = [secret for node in left.values() for secret in node.endpoint.secrets()]
+            words = redact(words, secrets)
             raise EngineFailed(Reason.SPAWN, f"the engine refuses every configuration: {words}")
         elif len(left) == 1:
             key, node = left.popitem()

@@ -71,19 +71,30 @@ def find_xray(name: str = "xray") -> Engine:
         name: A name to look for on PATH and then in the cache, or a path.
 
     Raises:
-        EngineMissing: there is none, or it does not answer as Xray.
+        EngineMissing: there is none, it is too old, or it does not answer as Xray.
     """
+    cached = "/" not in name and cached_xray().is_file()
     if path := shutil.which(name):
-        return _ask(path)
-    if "/" not in name and cached_xray().is_file():
+        engine = _ask(path)
+        if _number(engine.version) >= _number(VERSION):
+            return engine
+        if not cached:
+            raise EngineMissing(
+                "xray", f"{path} is version {engine.version}; servers want {VERSION} or later"
+            )
+    if cached:
         return _ask(str(cached_xray()))
     raise EngineMissing("xray", f"{name!r} is not an executable, nor on PATH or in the cache")
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _ask(path: str) -> Engine:
     try:
         answer = subprocess.run(
-            [path, "version"], capture_output=True, timeout=20, check=True, stdin=subprocess.DEVNULL
+            [path, "version"], capture_output=True, timeout=5, check=True, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.SubprocessError) as why:
         raise EngineMissing("xray", f"{path} cannot be run ({type(why).__name__})") from why

@@ -1,4 +1,4 @@
-"""One child process, from spawn to dead. Every process of healthd starts here.
+"""One child process, from spawn to dead. Every process of the running daemon starts here.
 
 Each child leads a process group of its own, and the group is dead when :func:`run` returns, however
 it returns. Trio's own way (SIGTERM, five seconds, SIGKILL, to the leader only) leaves grandchildren
@@ -29,6 +29,10 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOS
 _READ_SIZE = 65536
 _DRAIN_GRACE = 1.0
 """Seconds to read on after the child's end; only a process that left the group holds the pipe."""
+
+
+_REAP_LIMIT = 5.0
+"""Seconds to wait for a killed child; only one stuck in the kernel takes any."""
 
 
 async def run(
@@ -67,7 +71,7 @@ async def run(
     finally:
         if process.returncode is None:  # else its group is dead, and the number may be another's
             _kill_group(process.pid)
-        with trio.CancelScope(shield=True):
+        with trio.move_on_after(_REAP_LIMIT, shield=True):
             await process.wait()
 
 

@@ -165,18 +165,19 @@ class Tunnels:
             self._gathering = None
             gathering.client = Client(gathering.nodes.values())
             gathering.over.set()
-            await self._live(gathering.client)
+            # Nobody joins it any more: it ends with its last lease instead of after a shift.
+            await self._live(gathering.client, shift=0.0)
 
     async def _work_shift(self, client: Client) -> None:
         async with self._shift_limit:
-            await self._live(client)
+            await self._live(client, self._shift)
 
-    async def _live(self, client: Client) -> None:
+    async def _live(self, client: Client, shift: float) -> None:
         """The life of one client: start, serve a shift, end with its last lease."""
         self.clients += 1
         try:
             with client.scope:
-                await self._serve(client)
+                await self._serve(client, shift)
         except EngineFailed as why:
             client.ended = why
         finally:
@@ -187,23 +188,23 @@ class Tunnels:
                 if self._by_node.get(node_id) is client:
                     del self._by_node[node_id]
 
-    async def _serve(self, client: Client) -> None:
+    async def _serve(self, client: Client, shift: float) -> None:
         """Run the client, without the nodes that the engine refuses."""
         ports = _PORT_TRIES
         while client.nodes:
-            refused = await self._run(client)
+            refused = await self._run(client, shift)
             if refused is not None:
                 await self._set_aside(client, refused)
             elif not (ports := ports - 1):
                 raise EngineFailed(Reason.FOREIGN_PORT, "every port tried was taken by another")
 
-    async def _run(self, client: Client) -> Refused | None:
+    async def _run(self, client: Client, shift: float) -> Refused | None:
         try:
             refused = await client.run(
                 self._binary,
                 owner=self._owner,
                 reserve=self._reserve,
-                shift=self._shift,
+                shift=shift,
                 on_ready=lambda: self._on_start("ready"),
             )
         except EngineFailed:

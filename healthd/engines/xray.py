@@ -167,7 +167,7 @@ _CLUES: tuple[tuple[str, Reason], ...] = (
     ("no route to host", Reason.UNREACHABLE),
     ("no such host", Reason.DNS),
     ("failed to lookup", Reason.DNS),
-    ("server misbehaving", Reason.DNS),
+    ("server misbehaving", Reason.RESOLVER),
     ("i/o timeout", Reason.TIMEOUT),
     ("deadline exceeded", Reason.TIMEOUT),
     ("reality: ", Reason.REALITY),
@@ -185,7 +185,7 @@ def classify(words: str) -> Reason:
     """The reason in Xray's words. What is not recognised is a closed connection."""
     lowered = words.lower()
     if _RESOLVER_TIMEOUT.search(lowered):
-        return Reason.DNS
+        return Reason.RESOLVER
     for clue, reason in _CLUES:
         if clue in lowered:
             return reason

@@ -25,8 +25,9 @@ from healthd.model import Reality, Tls, Vless
 SCHEME = "vless"
 FLOWS = ("", "xtls-rprx-vision", "xtls-rprx-vision-udp443")
 INSECURE = ("allowInsecure", "allow_insecure", "insecure")
-MAX_LENGTH = 8192
-"""Bytes. The longest honest part is an ML-KEM key of some 1.6 kB; beyond this it is garbage."""
+MAX_LENGTH = 32768
+"""Characters. The longest honest part is an ML-KEM key of some 1.6 kB; the configuration takes
+links of up to 8192, which may become three times as long when all of it is percent-encoded."""
 
 _NO_HOST = "is neither a host name nor an IP address (IPv6 needs brackets)"
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")

@@ -35,7 +35,7 @@ _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _PROBE_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0)
 
 IN_SERVICE = {Health.UP, Health.SUSPECT}
-"""Health in which `node_up` is 1: users are given the node."""
+"""Health in which `node_up` is 1: good enough to be published."""
 
 
 class Metrics:
@@ -101,12 +101,19 @@ class Metrics:
             "Whether the configuration in the file is the one in force.",
             registry=registry,
         )
-        info = Gauge(f"{PREFIX}build_info", "Versions.", ["version", "xray"], registry=registry)
-        info.labels(__version__, engine).set(1)
+        self._info = Gauge(
+            f"{PREFIX}build_info", "Versions.", ["version", "xray"], registry=registry
+        )
+        self.engine_is(engine)
         self.self_check_ok.set(1)
         self.reload_ok.set(1)
         for outcome in START_OUTCOMES:
             self._starts.labels("xray", outcome)
+
+    def engine_is(self, version: str) -> None:
+        """Tell which engine is used."""
+        self._info.clear()
+        self._info.labels(__version__, version).set(1)
 
     def started(self, outcome: str) -> None:
         """Count the start of an engine process."""
@@ -170,7 +177,7 @@ class _FleetCollector(Collector):
 
 
 def _gauges(records: Sequence[Record]) -> Iterator[Metric]:
-    up = _gauge("node_up", "Whether the node is in service.", ["node"])
+    up = _gauge("node_up", "Whether the node is good enough to be published.", ["node"])
     state = _gauge("node_state", "1 for the node's health, 0 for the others.", ["node", "state"])
     latency = _gauge("node_latency_seconds", "Of the latest good probe.", ["node"])
     probed = _gauge("node_last_probe_timestamp_seconds", "When it was last probed.", ["node"])

@@ -9,6 +9,7 @@ our own line is to blame.
 
 import ssl
 from collections.abc import Callable, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 import trio
@@ -22,7 +23,7 @@ from healthd.probing.transport import TunnelTransport
 CONTROL_LIMIT = 5.0
 """Seconds for the control request; it takes 3 ms where the line is good."""
 
-_OURS = {Reason.FOREIGN_PORT, Reason.ENGINE_EXIT, Reason.RESOURCES}
+_OURS = {Reason.FOREIGN_PORT, Reason.ENGINE_EXIT, Reason.RESOURCES, Reason.RESOLVER}
 """Reasons that say something about the monitor only."""
 
 _VAGUE = {Reason.AUTH_OR_RESET, Reason.DEADLINE}
@@ -43,6 +44,7 @@ class Prober:
         deadline: Seconds for one probe, from a ready client.
         tls: Verifies https check URLs.
         on_control: Told each answer of the control request.
+        loop_late: Whether our own loop stood still since a moment.
     """
 
     def __init__(
@@ -55,18 +57,22 @@ class Prober:
         deadline: float,
         tls: ssl.SSLContext,
         on_control: Callable[[bool], None] = lambda _: None,
+        loop_late: Callable[[float], bool] = lambda _: False,
     ) -> None:
         self._tunnels = tunnels
         self._urls = tuple(urls)
         self._self_check_urls = tuple(self_check_urls)
         self._expect_status = expect_status
         self._deadline = deadline
+        self._loop_late = loop_late
         self._control = Control(self._ask_self, on_control)
         self._http = httpx.AsyncClient(
             transport=TunnelTransport(tls),
             trust_env=False,
             timeout=None,  # noqa: S113 - one deadline covers everything, and the caller holds it
             headers=_HEADERS,
+            # No cookies: one node's would be sent through all others, and past them.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     async def probe(self, node: Node, *, recheck: bool = False) -> Result:
@@ -80,7 +86,7 @@ class Prober:
             return inconclusive(why.reason, why.words)
 
     async def _through(self, tunnel: Tunnel, node: Node) -> Result:
-        race = _Race()
+        race, began = _Race(), trio.current_time()
         with trio.move_on_after(self._deadline):
             await self._ask_any(tunnel, race)
         if race.latency is not None:
@@ -88,7 +94,10 @@ class Prober:
         # An answer that came says more than a deadline that passed: the first URL's before all.
         silence = TunnelError(Reason.DEADLINE, f"no answer in {self._deadline:g} s")
         errors = [race.errors[url] for url in self._urls if url in race.errors]
-        return await self._blame(tunnel, node, [*errors, silence][0])
+        result = await self._blame(tunnel, node, [*errors, silence][0])
+        if self._loop_late(began):
+            return inconclusive(Reason.LOOP_LAG, "the monitor stood still under the probe")
+        return result
 
     async def _blame(self, tunnel: Tunnel, node: Node, error: TunnelError) -> Result:
         """Whose fault is it? The node's only if our own line is good."""
@@ -102,6 +111,8 @@ class Prober:
         reason, words = error.reason, error.detail
         if reason in _VAGUE and (said := await tunnel.failure()) is not None:
             reason, words = said
+        if reason in _OURS:
+            return inconclusive(reason, words)
         return failure(reason, redact(words, node.endpoint.secrets()))
 
     async def _ask_any(self, tunnel: Tunnel, race: "_Race") -> None:

@@ -12,8 +12,9 @@ from functools import partial
 import trio
 
 from healthd.config import PublishConfig
+from healthd.engines.xray import last_words
 from healthd.errors import EngineFailed, LinkError, PublishError
-from healthd.model import Node
+from healthd.model import Node, redact
 from healthd.publishing import links, xray
 from healthd.publishing.directory import PublicationDirectory, Published
 from healthd.verdict.gate import Decision
@@ -56,12 +57,7 @@ class Publication:
         return not self.config.select or not node.tags.isdisjoint(self.config.select)
 
     def load(self) -> None:
-        """Make the directory ready, and take up what the last run published.
-
-        Raises:
-            OSError: the directory cannot be written.
-        """
-        self.directory.prepare()
+        """Take up what the last run published."""
         self.published = self.directory.current()
 
     async def publish(self, decision: Decision) -> Outcome:
@@ -117,7 +113,9 @@ class Publication:
                 links.verify(documents[links.FILE], nodes)
             samples = xray.samples(documents[xray.FILE]) if xray.FILE in documents else []
             for sample in samples:
-                if (words := await self.check(sample)) is not None:
+                if (output := await self.check(sample)) is not None:
+                    secrets = [secret for node in nodes for secret in node.endpoint.secrets()]
+                    words = redact(last_words(output), secrets)
                     raise ValueError(f"{xray.FILE} is refused by Xray: {words}")
         except (ValueError, LinkError) as why:
             raise PublishError(self.config.name, Outcome.REFUSED, str(why)) from why

@@ -6,7 +6,7 @@ beside the state they count, so that a node's series come and go with the node.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from healthd.config import VerdictConfig
@@ -30,6 +30,8 @@ class Record:
 
     node: Node
     state: State
+    proven: Node | None = None
+    """The node as it was when it last carried a request in this run."""
     judged: bool = False
     """Whether a conclusive result has been seen in this run."""
     last_probe: float | None = None
@@ -49,6 +51,15 @@ class Record:
     overruns: int = 0
     ticked: float = 0.0
     """Monotonic seconds of the latest sign of life of the node's task."""
+
+    @property
+    def publishable(self) -> Node:
+        """What users may be given: a changed endpoint only once it has proved itself."""
+        if self.proven is None or self.state.health is not Health.UNKNOWN:
+            return self.node
+        return replace(
+            self.node, endpoint=self.proven.endpoint, fingerprint=self.proven.fingerprint
+        )
 
 
 class Board:
@@ -108,6 +119,7 @@ class Board:
             record.slots[_slot_verdict(result)] += 1
         if result.outcome is Outcome.SUCCESS:
             record.last_good, record.latency = wall, result.latency
+            record.proven = record.node
         record.judged |= result.outcome is not Outcome.INCONCLUSIVE
         for transition in transitions:
             record.transitions[transition.after] += 1

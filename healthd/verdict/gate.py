@@ -1,8 +1,9 @@
 """The gate of one publication: which nodes users get, and why. Pure.
 
 A node is in while it is UP or SUSPECT; an UNKNOWN one stays as it was published last, so that a
-restart or a new endpoint takes nothing away. With no node in, the last known good stays, byte for
-byte: an empty list would only add our silence to the censor's.
+restart or a new endpoint takes nothing away (the caller gives the endpoint that was proven). With
+no node in, the last known good stays, byte for byte: an empty list would only add our silence to
+the censor's.
 """
 
 from collections.abc import Collection, Mapping, Sequence

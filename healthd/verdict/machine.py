@@ -112,7 +112,6 @@ class State:
     reason: Reason | None = None
     """Of the latest conclusive result that was no success."""
     detail: str = ""
-    last_success: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,6 @@ def _remember(
         successes=state.successes + 1 if counts else state.successes,
         counted_at=began if counts else state.counted_at,
         slots=slots,
-        last_success=began,
     )
 
 
@@ -243,7 +241,6 @@ def _enter(state: State, before: Health, now: float) -> State:
                 since=now,
                 reason=state.reason,
                 detail=state.detail,
-                last_success=state.last_success,
             )
     return state
 

@@ -136,6 +136,7 @@ async def test_200_generations_under_a_reader(xray, nginx):
     publication = Publication(
         PublishConfig(name="users", directory=public), "http://c.test/", ask, now=time.time
     )
+    publication.directory.prepare()
     publication.load()
     reader, checker = Reader(base), Reader(base)
     checker.generations = reader.generations

@@ -150,3 +150,12 @@ def test_a_failed_build_falls_back(cache):
     told: list[str] = []
     assert not find.build(str(cache / "bin" / "go"), cache / "xray", told.append)
     assert told[1] == "the build failed: go: module lookup disabled"
+
+
+def test_too_old_on_path(cache):
+    """An Xray that today's servers turn away is refused, or the cached one is used instead."""
+    make_script(cache / "bin" / "xray", SCRIPT.replace("26.3.27", "25.12.8"))
+    with pytest.raises(EngineMissing, match=r"is version 25\.12\.8; servers want 26\.3\.27"):
+        find.find_xray()
+    in_cache = make_script(find.cached_xray())
+    assert find.find_xray().path == str(in_cache)

@@ -279,7 +279,7 @@ class TestClassify:
             ("dial tcp [2001:db8::1]:443: connect: network is unreachable", Reason.UNREACHABLE),
             ("dial tcp 192.0.2.1:443: connect: no route to host", Reason.UNREACHABLE),
             (NO_SUCH_HOST, Reason.DNS),
-            ("lookup a.example on 10.1.1.1:53: server misbehaving", Reason.DNS),
+            ("lookup a.example on 10.1.1.1:53: server misbehaving", Reason.RESOLVER),
             ("failed to lookup DNS for a.example", Reason.DNS),
             (UNKNOWN_AUTHORITY, Reason.TLS),
             ("x509: certificate is valid for a.example, not b.example", Reason.TLS),
@@ -309,7 +309,7 @@ class TestClassify:
             ("dial tcp: lookup reality.example.com on 10.1.1.1:53: no such host", Reason.DNS),
             ("x509: certificate is valid for a.example, not reality.example.com", Reason.TLS),
             ("dial tcp: lookup utls.example.com on 10.1.1.1:53: no such host", Reason.DNS),
-            ("dial tcp: lookup x509.example.com: i/o timeout", Reason.DNS),
+            ("dial tcp: lookup x509.example.com: i/o timeout", Reason.RESOLVER),
         ],
     )
     def test_host_names_are_no_clues(self, why, expected):

@@ -146,7 +146,7 @@ BAD_LINKS = [
     (f"vless://{USER}@h:1#a\nb", "link", "holds a line break or another control character"),
     (f"vless://{USER}\0@h:1", "link", "holds a line break or another control character"),
     (f"vless://{USER}@h\x7f:1", "link", "holds a line break or another control character"),
-    (f"vless://{USER}@h:1#{'n' * 8192}", "link", "longer than 8192 characters"),
+    (f"vless://{USER}@h:1#{'n' * 32768}", "link", "longer than 32768 characters"),
     ("vless://h:1", "user", "there is none; a link reads vless://USER@HOST:PORT?…"),
     (f"vless://h:1#{USER}@h:1", "user", "there is none; a link reads vless://USER@HOST:PORT?…"),
     ("vless://@h:1", "user", "is empty"),

@@ -17,6 +17,7 @@ from tests.fakes import (
     SHAKEN,
     USER,
     FakeTunnels,
+    First,
     Play,
     by_host,
     make_node,
@@ -324,3 +325,50 @@ async def test_request_looks_ordinary() -> None:
     assert names <= {"host", "user-agent", "accept", "accept-encoding", "connection"}
     assert "python" not in head
     assert "healthd" not in head
+
+
+async def test_cookies_are_neither_kept_nor_sent() -> None:
+    """One node's cookie would be sent through all others, and past them."""
+    seen: list[bytes] = []
+
+    async def sticky(stream: trio.SocketStream, first: First) -> None:
+        seen.append(first.raw)
+        await stream.send_all(
+            SHAKEN + b"HTTP/1.1 204 No Content\r\nSet-Cookie: a=b; Path=/\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+
+    async with open_socks(sticky) as fake:
+        asking = prober(FakeTunnels(fake.tunnel(Client([NODE]))))
+        for _ in range(2):
+            assert (await asking.probe(NODE)).outcome is Outcome.SUCCESS
+
+    assert len(seen) == 2
+    assert not [sent for sent in seen if b"ookie" in sent]
+
+
+async def test_our_own_stall_blames_nobody() -> None:
+    """A deadline that passed while our loop stood still says nothing about the node."""
+    since: list[float] = []
+
+    def late(began: float) -> bool:
+        since.append(began)
+        return True
+
+    began = trio.current_time()
+    probed = await probe(silent, silent, loop_late=late)
+
+    assert probed.verdict == (Outcome.INCONCLUSIVE, Reason.LOOP_LAG)
+    assert began <= since[0] < began + DEADLINE
+
+
+async def test_our_own_resolver_blames_nobody() -> None:
+    """When our resolver does not answer for the node's name, the node is not to blame."""
+    log = (
+        b"[Info] [1] app/dispatcher: taking detour [n0] for [tcp:one.test:80]\n"
+        b"[Info] [1] x: failed to process outbound traffic > [dial tcp: lookup n.example on "
+        b"127.0.0.53:53: server misbehaving]\n"
+    )
+    probed = await probe(closed, closed, log=log)
+
+    assert probed.verdict == (Outcome.INCONCLUSIVE, Reason.RESOLVER)

@@ -24,6 +24,7 @@ def publication(tmp_path, answer=None, **config):
 
     table = PublishConfig(name="users", directory=tmp_path / "public", **config)
     made = Publication(table, "http://check.test/", check, now=lambda: 1e9)
+    made.directory.prepare()
     made.load()
     return made, asked
 

@@ -213,3 +213,26 @@ def test_health_of_all():
 
     expected = [("n1", Health.UNKNOWN), ("n2", Health.UP), ("n3", Health.INVALID)]
     assert expected == list(board.health().items())
+
+
+class TestPublishable:
+    """What users may be given of a node."""
+
+    def test_changed_endpoint_waits_for_its_proof(self):
+        """A mistyped link in a reload must not reach users before a probe went through it."""
+        old, new = node(), node(endpoint=vless(port=444))
+        board = board_of(old)
+        observe(board, GOOD)
+        board.replace([new], 10.0)
+        waiting = board["de-1"].publishable.endpoint
+        observe(board, GOOD)
+
+        assert (waiting, board["de-1"].publishable.endpoint) == (old.endpoint, new.endpoint)
+
+    def test_names_and_roles_change_at_once(self):
+        """What is no part of the endpoint needs no proof."""
+        board = board_of(node())
+        observe(board, GOOD)
+        board.replace([node(endpoint=vless(port=444), name="new")], 10.0)
+
+        assert board["de-1"].publishable.name == "new"

@@ -308,7 +308,6 @@ class TestInvalid:
                 since=55,
                 reason=after.reason,
                 detail=after.detail,
-                last_success=before.last_success,
             )
             == after
         )
@@ -402,7 +401,7 @@ class TestTransitions:
             State(since=0.0), GOOD, slot=SLOT, began=10, now=10.5, rules=RULES
         )
 
-        assert (transition.at, after.since, after.last_success) == (10.5, 10.5, 10)
+        assert (transition.at, after.since) == (10.5, 10.5)
 
 
 UP_ROWS = FALLING[:1]
