@@ -23,7 +23,7 @@ async def test_a_stall_is_noticed(nursery):
     watch = LoopWatch()
     nursery.start_soon(watch.run)
     began = trio.current_time()
-    await trio.lowlevel.checkpoint()
+    await trio.testing.wait_all_tasks_blocked()
     time.sleep(PERIOD + LIMIT + 0.1)  # noqa: ASYNC251 - the stall itself
     await wait_until(lambda: watch.late_since(began))
     assert not watch.late_since(trio.current_time())
