@@ -66,6 +66,7 @@ EXPECTED = {
     "listen-without-port": [f"http.listen: {NOT_LISTENABLE}"],
     "log-format-unknown": ["log.format: must be 'auto', 'console', 'json' or 'journald'"],
     "log-level-unknown": ["log.level: must be 'debug', 'info', 'warning' or 'error'"],
+    "check-url-twice": ["probe.urls: must name one check URL, or two different ones"],
     "no-check-url": ["probe.urls: must name at least one check URL"],
     "no-clients": ["probe.max_clients: input should be greater than or equal to 1"],
     "no-nodes": [NO_NODES],
@@ -101,6 +102,7 @@ EXPECTED = {
     "status-as-truth": ["probe.expect_status: must be a whole number, without quotes"],
     "status-out-of-range": ["probe.expect_status: input should be greater than or equal to 200"],
     "title-too-long": ["publish[0].title: string should have at most 100 characters"],
+    "three-check-urls": ["probe.urls: must name one check URL, or two different ones"],
     "too-few-clients": [
         (
             "probe.max_clients: must be at least 4: with this deadline and shift, 3 clients "
