@@ -19,8 +19,8 @@ from healthd.engines.find import find_xray
 SPEED = {
     "probe": {"interval": "1s", "deadline": "900ms", "shift": "500ms", "fast_interval": "200ms"},
 }
-WARM_UP = 60.0
-"""Seconds left out of the fit: caches and pools fill."""
+WARM_UP = 300.0
+"""Seconds left out of the fit: caches and the allocator's pools fill."""
 
 PERIOD = 5.0
 
