@@ -20,10 +20,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from healthd import __version__, daemon, oneshot, startup
-from healthd.config import Config, split_listen
+from healthd.config import Config, join_listen, split_listen
 from healthd.engines import find
 from healthd.errors import HealthdError
-from healthd.model import Node, Outcome, Result
+from healthd.model import IN_SERVICE, Node, Outcome, Result
 
 DEFAULT_CONFIG = Path("/etc/healthd/config.toml")
 
@@ -205,12 +205,12 @@ def status(path: Path, as_json: bool) -> None:
             )
         if not state["self_check_ok"]:
             console.print("[red]the monitor itself is offline: no node is judged[/]")
-    sys.exit(any(node["health"] not in {"up", "suspect"} for node in state["nodes"]))
+    sys.exit(any(node["health"] not in IN_SERVICE for node in state["nodes"]))
 
 
 def _ask_daemon(config: Config) -> Any:  # noqa: ANN401 - JSON
     host, port = split_listen(config.http.listen)
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = join_listen(host, port)
     try:
         answer = httpx.get(f"http://{where}/api/v1/status", timeout=10, trust_env=False)
         answer.raise_for_status()

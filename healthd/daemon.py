@@ -15,13 +15,13 @@ import structlog
 import trio
 
 from healthd import __version__, startup
-from healthd.config import Config
+from healthd.config import Config, join_listen
 from healthd.engines.check import check
 from healthd.engines.tunnels import Tunnels
 from healthd.errors import ConfigError, HealthdError, Problem
-from healthd.model import Node, Outcome, Result
+from healthd.model import IN_SERVICE, Node, Outcome, Result
 from healthd.observing import logs
-from healthd.observing.metrics import IN_SERVICE, Metrics
+from healthd.observing.metrics import Metrics
 from healthd.observing.sdnotify import SystemdNotifier
 from healthd.probing.lag import LoopWatch
 from healthd.probing.prober import Prober
@@ -145,7 +145,7 @@ class Daemon:
             version=__version__,
             xray=self._ground.engine.version,
             nodes=len(self._board),
-            listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            listen=join_listen(host, port),
         )
 
     async def heed_signals(

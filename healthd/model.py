@@ -84,6 +84,10 @@ class Health(StrEnum):
     INVALID = "invalid"
 
 
+IN_SERVICE = frozenset({Health.UP, Health.SUSPECT})
+"""Health in which a node is good enough to be published."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """TLS towards the node. Empty text means: not given, the engine's default holds."""

@@ -7,7 +7,16 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from healthd import config
-from healthd.config import CLOUDFLARE, GSTATIC, Config, ProbeConfig, parse, parse_duration
+from healthd.config import (
+    CLOUDFLARE,
+    GSTATIC,
+    Config,
+    ProbeConfig,
+    join_listen,
+    parse,
+    parse_duration,
+    split_listen,
+)
 from healthd.errors import ConfigError
 from healthd.model import Role
 from tests.builders import PUBLIC_KEY, SHORT_ID, USER, vless
@@ -416,3 +425,9 @@ def test_host_that_is_sound(host):
     config = parse(f'[probe]\nurls = ["https://{host}/"]\n{NODE}{PUBLISH}')
 
     assert config.probe.urls == (f"https://{host}/",)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9477", "[::1]:0"])
+def test_listen_is_split_and_joined(listen):
+    """Host and port of an address, and back; IPv6 keeps its brackets."""
+    assert listen == join_listen(*split_listen(listen))

@@ -16,7 +16,7 @@ from healthd.config.sections import (
     PublishConfig,
     VerdictConfig,
 )
-from healthd.config.values import parse_duration, split_listen
+from healthd.config.values import join_listen, parse_duration, split_listen
 
 __all__ = [
     "CLOUDFLARE",
@@ -27,6 +27,7 @@ __all__ = [
     "ProbeConfig",
     "PublishConfig",
     "VerdictConfig",
+    "join_listen",
     "parse",
     "parse_duration",
     "split_listen",

@@ -92,3 +92,8 @@ def split_listen(listen: str) -> tuple[str, int]:
     """Return host and port of "127.0.0.1:9477" or "[::1]:9477"."""
     host, _, port = listen.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def join_listen(host: str, port: int) -> str:
+    """Return the text that :func:`split_listen` takes apart."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -21,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from healthd import __version__
-from healthd.model import Health, Outcome, Reason
+from healthd.model import IN_SERVICE, Health, Outcome, Reason
 from healthd.publishing.publisher import Outcome as PublicationOutcome
 from healthd.publishing.publisher import Publication
 from healthd.verdict.board import Board, Record, SlotVerdict
@@ -33,9 +33,6 @@ START_OUTCOMES = ("ready", "refused", "port_taken", "failed")
 
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _PROBE_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0)
-
-IN_SERVICE = {Health.UP, Health.SUSPECT}
-"""Health in which `node_up` is 1: good enough to be published."""
 
 
 class Metrics:

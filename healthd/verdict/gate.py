@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from healthd.model import Health, Node
+from healthd.model import IN_SERVICE, Health, Node
 
 
 class Mode(StrEnum):
@@ -52,7 +52,7 @@ def decide(
     if not first_round_over:
         return Decision(Mode.WAITING, why=why)
     chosen = tuple(node for node in nodes if _is_in(health[node.id], node.id in published))
-    if not any(health[node.id] in {Health.UP, Health.SUSPECT} for node in chosen):
+    if not any(health[node.id] in IN_SERVICE for node in chosen):
         return Decision(Mode.LAST_GOOD, why={**why, **_kept(nodes, health, published)})
     return Decision(Mode.NORMAL, chosen, why)
 
@@ -69,7 +69,7 @@ def _kept(
 
 
 def _is_in(health: Health, was_in: bool) -> bool:
-    return health in {Health.UP, Health.SUSPECT} or (health is Health.UNKNOWN and was_in)
+    return health in IN_SERVICE or (health is Health.UNKNOWN and was_in)
 
 
 def _why(health: Health, *, was_in: bool) -> str:
