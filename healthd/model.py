@@ -53,6 +53,8 @@ class Reason(StrEnum):
     """Another status than the expected one: a captive portal or a block page."""
     HTTP_BODY = "http_body"
     """The right status, but with a body."""
+    TRUNCATED = "truncated"
+    """The small answer came, a larger one was cut: censors freeze a connection after some 16 KB."""
     # The engine's verdict on the node's settings.
     ENGINE_REJECTED = "engine_rejected"
     """The engine refuses the node's settings."""
@@ -81,7 +83,26 @@ class Health(StrEnum):
     SUSPECT = "suspect"
     DOWN = "down"
     RECOVERING = "recovering"
+    HELD = "held"
     INVALID = "invalid"
+
+
+class AdminMode(StrEnum):
+    """What an operator wants of a node. Laid over its health, never mixed into it."""
+
+    ENABLED = "enabled"
+    DRAIN = "drain"
+    """Out of the files; still probed and counted."""
+    MAINTENANCE = "maintenance"
+    """Out of the files; still probed, but its slots are excluded, and it must requalify."""
+    FORCE_UP = "force-up"
+    """In the files, whatever the probes say."""
+    FORCE_DOWN = "force-down"
+    """Out of the files, whatever the probes say."""
+
+
+TAKEN_OUT = frozenset({AdminMode.DRAIN, AdminMode.MAINTENANCE, AdminMode.FORCE_DOWN})
+"""Modes in which a node is not published, by an operator's will."""
 
 
 IN_SERVICE = frozenset({Health.UP, Health.SUSPECT})

@@ -11,9 +11,11 @@ from healthd.config.sections import (
     GSTATIC,
     Config,
     GateConfig,
+    GateMode,
     LogConfig,
     ProbeConfig,
     PublishConfig,
+    StoreConfig,
     VerdictConfig,
 )
 from healthd.config.values import join_listen, parse_duration, split_listen
@@ -23,9 +25,11 @@ __all__ = [
     "GSTATIC",
     "Config",
     "GateConfig",
+    "GateMode",
     "LogConfig",
     "ProbeConfig",
     "PublishConfig",
+    "StoreConfig",
     "VerdictConfig",
     "join_listen",
     "parse",

@@ -15,6 +15,12 @@ from healthd.model import Node, Role, Vless
 GSTATIC = "https://www.gstatic.com/generate_204"
 CLOUDFLARE = "https://cp.cloudflare.com/generate_204"
 
+_LONGEST_SOCKET = 107
+"""Bytes of `sun_path`, see unix(7), without its NUL."""
+
+_MOST_URLS = 4
+"""Check URLs: one asks, one confirms, the others confirm only what many nodes fail at once."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -31,14 +37,17 @@ class ProbeConfig(_Section):
     ca_file: Path | None = None
     shift: Period = 5.0
     max_clients: int = Field(8, strict=True, ge=1, le=1000)
+    bulk_url: Url | None = None
+    bulk_bytes: int = Field(65536, strict=True, ge=1024, le=16 * 2**20)
+    bulk_every: int = Field(10, strict=True, ge=1, le=10_000)
 
     @field_validator("urls")
     @classmethod
     def _some(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         if not urls:
             raise ValueError("must name at least one check URL")
-        if len(urls) > 2 or len(set(urls)) < len(urls):
-            raise ValueError("must name one check URL, or two different ones")
+        if len(urls) > _MOST_URLS or len(set(urls)) < len(urls):
+            raise ValueError("must name one to four check URLs, all different")
         return urls
 
     @model_validator(mode="after")
@@ -46,6 +55,9 @@ class ProbeConfig(_Section):
         faults = []
         if self.deadline >= self.interval:
             faults.append(("deadline", "must be shorter than probe.interval, or slots overlap"))
+        if self.fast_interval > self.interval:
+            why = "cannot exceed probe.interval: a recheck would come later than the next slot"
+            faults.append(("fast_interval", why))
         least = self.shift_clients + 1
         if self.max_clients < least:
             why = (
@@ -80,23 +92,62 @@ class VerdictConfig(_Section):
     fall: int = Field(4, strict=True, ge=1, le=100)
     fall_after: Duration = 20.0
     window: int = Field(10, strict=True, ge=1, le=1000)
-    window_failures: int = Field(5, strict=True, ge=1, le=1000)
+    window_failures: int = Field(5, strict=True, ge=0, le=1000)
+    """0 switches the window rule off."""
     rise: int = Field(3, strict=True, ge=1, le=100)
     rise_interval: Period = 10.0
     min_down: Duration = 60.0
+    probation: Duration = 600.0
     down_interval: Period = 15.0
+    down_fast_for: Duration = 300.0
+    down_slow_after: Duration = 3600.0
+    down_slow_interval: Period = 60.0
+    damping_half_life: Period = 900.0
+    damping_hold: int = Field(2500, strict=True, ge=0, le=100_000)
+    """Points; 0 switches damping off."""
+    damping_release: int = Field(1000, strict=True, ge=1, le=100_000)
+    damping_cap: int = Field(4000, strict=True, ge=1000, le=100_000)
+    slow_above: Period = 1.5
+    slow_factor: float = Field(3.0, ge=1.0, le=100.0)
+    slow_slots: int = Field(5, strict=True, ge=0, le=1000)
+    """0 switches slowness off."""
+    slow_clear: float = Field(0.8, gt=0.0, le=1.0)
+    slow_clear_slots: int = Field(10, strict=True, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        faults = []
         if self.window_failures > self.window:
             why = "cannot exceed verdict.window: it would never be met"
-            raise _faults(("window_failures", why))
+            faults.append(("window_failures", why))
+        if self.damping_hold > self.damping_cap:
+            why = "cannot exceed verdict.damping_cap: no node would ever be held"
+            faults.append(("damping_hold", why))
+        if self.damping_hold and self.damping_release >= self.damping_hold:
+            why = "must be below verdict.damping_hold, or a held node is let go at once"
+            faults.append(("damping_release", why))
+        if self.down_slow_after < self.down_fast_for:
+            why = "cannot be shorter than verdict.down_fast_for"
+            faults.append(("down_slow_after", why))
+        if faults:
+            raise _faults(*faults)
         return self
 
 
-class GateConfig(_Section):
-    """[gate]: when verdicts become a publication."""
+GateMode = Literal["top-up", "freeze", "all", "strict"]
 
+
+class GateConfig(_Section):
+    """[gate]: what verdicts may do to a publication; see :mod:`healthd.verdict.gate`."""
+
+    floor: float = Field(0.5, ge=0.0, le=1.0)
+    min_nodes: int = Field(2, strict=True, ge=1, le=100_000)
+    mode: GateMode = "top-up"
+    panic_hold: Duration = 120.0
+    max_removals: float = Field(0.25, gt=0.0, le=1.0)
+    removal_period: Period = 300.0
+    mass_failure: float = Field(0.25, gt=0.0, le=1.0)
+    mass_failure_within: Period = 120.0
     debounce: Duration = 2.0
     spacing: Duration = 5.0
 
@@ -149,6 +200,7 @@ class PublishConfig(_Section):
     directory: Path
     formats: tuple[FormatName, ...] = ("links", "xray")
     select: tuple[str, ...] = ()
+    limit: int = Field(0, strict=True, ge=0, le=100_000)
     title: str = Field("", max_length=100)
 
     @field_validator("formats")
@@ -200,6 +252,30 @@ class HttpConfig(_Section):
         return listen
 
 
+class ControlConfig(_Section):
+    """[control]: where the commands that change something reach the daemon."""
+
+    socket: Path = Path("/run/healthd/control.sock")
+
+    @field_validator("socket")
+    @classmethod
+    def _is_absolute(cls, socket: Path) -> Path:
+        if not socket.is_absolute():
+            raise ValueError("must be an absolute path")
+        if len(str(socket).encode()) > _LONGEST_SOCKET:
+            raise ValueError(f"is longer than a socket's path can be ({_LONGEST_SOCKET} bytes)")
+        return socket
+
+
+class StoreConfig(_Section):
+    """[store]: how long the database keeps what."""
+
+    keep: Period = 400 * 86400.0
+    """Transitions, publications and the ledger."""
+    results: Duration = 30 * 86400.0
+    """Single results, for `healthd replay`; 0 records none."""
+
+
 class LogConfig(_Section):
     """[log]: how loud, and in which form."""
 
@@ -219,7 +295,33 @@ class Config(_Section):
     paths: PathsConfig = PathsConfig()
     engines: EnginesConfig = EnginesConfig()
     http: HttpConfig = HttpConfig()
+    control: ControlConfig = ControlConfig()
+    store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        verdict, probe = self.verdict, self.probe
+        if verdict.window_failures:
+            # With every probe failing, the window rule ends a node at this second.
+            first = (verdict.window_failures - 1) * probe.interval
+            times = {
+                "fall_after": verdict.fall_after,
+                "fall": (verdict.fall - 1) * probe.fast_interval,
+            }
+            faults = [
+                (
+                    f"verdict.{key}",
+                    f"cannot be reached: it takes {seconds:g} s, but {verdict.window_failures} bad "
+                    f"slots end a node after {first:g} s; make it smaller, or "
+                    "verdict.window_failures larger",
+                )
+                for key, seconds in times.items()
+                if seconds > first
+            ]
+            if faults:
+                raise _faults(*faults)
+        return self
 
     def fleet(self) -> tuple[Node, ...]:
         """The nodes in failover order: primaries first, each group in the order of the file."""
@@ -242,6 +344,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "paths": PathsConfig,
     "engines": EnginesConfig,
     "http": HttpConfig,
+    "control": ControlConfig,
+    "store": StoreConfig,
     "log": LogConfig,
 }
 """The tables of the file, by name."""

@@ -1,78 +1,410 @@
 """The gate of one publication: which nodes users get, and why. Pure.
 
-A node is in while it is UP or SUSPECT; an UNKNOWN one stays as it was published last, so that a
-restart or a new endpoint takes nothing away (the caller gives the endpoint that was proven). With
-no node in, the last known good stays, byte for byte: an empty list would only add our silence to
-the censor's.
+Clients fetch what is published about once an hour, so a wrong removal lasts an hour. The verdict
+machine is slow to call a node down; the gate bounds the damage when it, or the monitor, is wrong
+about many nodes at once:
+
+    waiting     the first round of probes is not over; what the last run published stays
+    offline     the monitor's own line (or another thing it needs) fails: nothing is believed
+    last-good   no node is up: an empty list would only add our silence to the censor's
+    normal      every node in service
+    top-up      fewer than the floor are in service: the least bad fill up to it (panic)
+    freeze, all, strict   an operator's choices for the same case: keep what is published; publish
+                everything that ever worked; publish only what works, however little that is
+
+In the first three, and in freeze, what is published stays byte for byte; but what an operator took
+out himself leaves (once the first round is over). Modes of panic end when one node more than the
+floor has been in service for `panic_hold`.
+
+The floor is `max(min_nodes, ceil(floor * N))` of the N eligible nodes: those an operator did not
+take out, the engine takes, and that are known at all.
+
+The brake holds removals, and removals only. When more than `mass_failure` of N (and at least two)
+fell within `mass_failure_within`, none of them is removed before its fall is confirmed by a probe
+that asks another check URL first. And within `removal_period` at most `max_removals` of N (at least
+one) are removed. What floor or brake keeps in although it is bad is listed last.
+
+A node that the engine refuses leaves at once: no document that holds it would be published at all.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from healthd.model import IN_SERVICE, Health, Node
+from healthd.config import GateConfig
+from healthd.model import IN_SERVICE, TAKEN_OUT, AdminMode, Health, Node, Reason
 
 
 class Mode(StrEnum):
-    """What a publication is made of."""
+    """What a publication is made of; see the module's text."""
 
     WAITING = "waiting"
-    """The first round of probes is not over; what the last run published stays."""
     NORMAL = "normal"
+    TOP_UP = "top-up"
+    FREEZE = "freeze"
+    ALL = "all"
+    STRICT = "strict"
     LAST_GOOD = "last-good"
-    """No node is up; what was published last stays, byte for byte."""
+    OFFLINE = "offline"
+
+
+_MANY = 2
+"""One node that falls is no mass failure, however small the fleet."""
+
+PANIC = frozenset({Mode.TOP_UP, Mode.FREEZE, Mode.ALL, Mode.STRICT})
+"""Modes in which the floor is not met, or has not been for long enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidate:
+    """One node of a publication, as the board knows it."""
+
+    node: Node
+    health: Health
+    since: float | None = None
+    """Wall-clock seconds of its latest transition."""
+    reason: Reason | None = None
+    evidence: str = ""
+    admin: AdminMode = AdminMode.ENABLED
+    admin_why: str = ""
+    slow: bool = False
+    probation_until: float | None = None
+    fell: float | None = None
+    """Monotonic seconds at which a node that is DOWN or RECOVERING fell."""
+    confirmed: bool = False
+    """Whether its fall is confirmed."""
+    last_good: float | None = None
+    """Wall-clock seconds of its latest success, ever."""
+
+    @property
+    def forced_up(self) -> bool:
+        """Whether an operator wants it in, whatever it does, and it can be written at all."""
+        return self.admin is AdminMode.FORCE_UP and self.health is not Health.INVALID
+
+    @property
+    def taken_out(self) -> bool:
+        """Whether an operator wants it out, whatever it does."""
+        return self.admin in TAKEN_OUT
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What one decision must know of those before. Times are monotonic seconds."""
+
+    published: tuple[str, ...] = ()
+    removals: tuple[float, ...] = ()
+    """When nodes were removed because they were bad, within the last `removal_period`."""
+    panic: bool = False
+    enough_since: float | None = None
+    """In panic: since when more than the floor are in service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What to publish. ``nodes`` is None when what is published must stay as it is."""
 
     mode: Mode
     nodes: tuple[Node, ...] | None = None
-    why: Mapping[str, str] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
     """For each node of the publication: in or out, and the reason in words."""
+    eligible: int = 0
+    floor: int = 0
+    in_service: int = 0
+    held: tuple[str, ...] = ()
+    """Nodes that the brake keeps in."""
+    unconfirmed: tuple[str, ...] = ()
+    """Those of them whose fall still has to be confirmed."""
+    removes: tuple[str, ...] = ()
+    """Nodes removed because they are bad: each counts for the brake once it is published."""
+    memory: Memory = Memory()
+    look_again: float = math.inf
+    """Monotonic seconds at which time alone may change the decision."""
+
+    @property
+    def summary(self) -> str:
+        """The figures in words."""
+        floor = "met" if self.in_service >= self.floor else "not met"
+        return (
+            f"{self.in_service} of {self.eligible} in service, floor {self.floor} of "
+            f"{self.eligible} {floor}"
+        )
+
+
+def floor_of(eligible: int, rules: GateConfig, limit: int = 0) -> int:
+    """How many nodes are to be published at least."""
+    share = math.ceil(round(rules.floor * eligible, 9))  # 0.1 * 30 is not quite 3
+    floor = min(max(rules.min_nodes, share), eligible)
+    return min(floor, limit) if limit else floor
+
+
+def allowance(eligible: int, rules: GateConfig) -> int:
+    """How many removals one period has room for."""
+    return max(1, math.floor(round(rules.max_removals * eligible, 9)))
 
 
 def decide(
-    nodes: Sequence[Node],
-    health: Mapping[str, Health],
+    candidates: Sequence[Candidate],
+    memory: Memory,
     *,
-    published: Collection[str],
-    first_round_over: bool,
+    now: float,
+    rules: GateConfig,
+    limit: int = 0,
+    first_round_over: bool = True,
+    monitor_ok: bool = True,
 ) -> Decision:
     """Decide what one publication holds.
 
     Args:
-        nodes: The publication's nodes, in failover order.
-        health: The health of each, by id.
-        published: The ids that were published last.
+        candidates: The publication's nodes, in failover order.
+        memory: What the decision before left behind, and what is published.
+        now: Monotonic seconds.
+        rules: The parameters.
+        limit: The most nodes to publish; 0 for all.
         first_round_over: Whether every node had its chance of a verdict.
+        monitor_ok: Whether the monitor's own self-check is good.
     """
-    why = {node.id: _why(health[node.id], was_in=node.id in published) for node in nodes}
-    if not first_round_over:
-        return Decision(Mode.WAITING, why=why)
-    chosen = tuple(node for node in nodes if _is_in(health[node.id], node.id in published))
-    if not any(health[node.id] in IN_SERVICE for node in chosen):
-        return Decision(Mode.LAST_GOOD, why={**why, **_kept(nodes, health, published)})
-    return Decision(Mode.NORMAL, chosen, why)
+    return _Gate(candidates, memory, now, rules, limit).decide(first_round_over, monitor_ok)
 
 
-def _kept(
-    nodes: Sequence[Node], health: Mapping[str, Health], published: Collection[str]
-) -> dict[str, str]:
-    """Why nodes are in although they are not up: nothing better is there."""
-    return {
-        node.id: f"in: {health[node.id]}, but no node is up"
-        for node in nodes
-        if node.id in published
-    }
+def after_publishing(decision: Decision, now: float) -> Memory:
+    """The memory once the decision's nodes are what is being served."""
+    return replace(
+        decision.memory,
+        published=tuple(node.id for node in decision.nodes or ()),
+        removals=(*decision.memory.removals, *(now for _ in decision.removes)),
+    )
 
 
-def _is_in(health: Health, was_in: bool) -> bool:
-    return health in IN_SERVICE or (health is Health.UNKNOWN and was_in)
+class _Gate:
+    """One decision in the making."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        memory: Memory,
+        now: float,
+        rules: GateConfig,
+        limit: int,
+    ) -> None:
+        self.all = candidates
+        self.was_in = frozenset(memory.published)
+        self.now, self.rules, self.limit = now, rules, limit
+        since = now - rules.removal_period
+        self.memory = replace(memory, removals=tuple(at for at in memory.removals if at > since))
+        self.eligible = [each for each in candidates if self._is_eligible(each)]
+        self.good = [each for each in self.eligible if self._is_good(each)]
+        self._are_good = frozenset(self.good)
+        self.floor = floor_of(len(self.eligible), rules, limit)
+        self.why: dict[str, str] = {}
+
+    def decide(self, first_round_over: bool, monitor_ok: bool) -> Decision:
+        if not first_round_over:
+            return self._stay(Mode.WAITING, "the first round of probes is not over")
+        if not monitor_ok:
+            return self._stay(Mode.OFFLINE, "the monitor's own check fails")
+        if not any(each.forced_up or each.health in IN_SERVICE for each in self.good):
+            return self._stay(Mode.LAST_GOOD, "no node is up")
+        mode = self._mode()
+        if mode is Mode.FREEZE:
+            return self._stay(mode, "too few nodes are up")
+        return self._publish(mode)
+
+    # --- who counts ---
+
+    def _is_eligible(self, each: Candidate) -> bool:
+        if each.forced_up:
+            return True
+        if each.taken_out or each.health is Health.INVALID:
+            return False
+        # A newcomer cannot be published before its first success: it must not raise the floor.
+        return each.health is not Health.UNKNOWN or each.node.id in self.was_in
+
+    def _is_good(self, each: Candidate) -> bool:
+        kept = each.health is Health.UNKNOWN and each.node.id in self.was_in
+        return each.forced_up or each.health in IN_SERVICE or kept
+
+    # --- panic ---
+
+    def _mode(self) -> Mode:
+        """Normal, or the mode of panic; notes in the memory how far it is from its end."""
+        below = len(self.good) < self.floor
+        if not below and not self.memory.panic:
+            return Mode.NORMAL
+        enough = len(self.good) >= min(self.floor + 1, len(self.eligible))
+        since = self.memory.enough_since
+        since = (self.now if since is None else since) if enough and not below else None
+        over = since is not None and self.now - since >= self.rules.panic_hold
+        self.memory = replace(self.memory, panic=not over, enough_since=None if over else since)
+        return Mode.NORMAL if over else Mode(self.rules.mode)
+
+    # --- decisions ---
+
+    def _stay(self, mode: Mode, because: str) -> Decision:
+        """What is published stays byte for byte, except for what the operator took out."""
+        for each in self.all:
+            where = "in" if each.node.id in self.was_in else "out"
+            self.why[each.node.id] = f"{where}: {_about(each)}; {because}"
+        by_id = {each.node.id: each for each in self.all if not each.taken_out}
+        left = [by_id[node_id] for node_id in self.memory.published if node_id in by_id]
+        if mode is Mode.WAITING or len(left) == len(self.was_in):
+            return self._decision(mode, None)
+        writable = tuple(each.node for each in left if each.health is not Health.INVALID)
+        return self._decision(mode, writable or None)
+
+    def _publish(self, mode: Mode) -> Decision:
+        bad = [
+            each
+            for each in self.all
+            if not (self._is_good(each) or each.taken_out or each.health is Health.INVALID)
+        ]
+        leaving = sorted((c for c in bad if c.node.id in self.was_in), key=_badness, reverse=True)
+        unconfirmed = self._unconfirmed(leaving)
+        free = [each for each in leaving if each not in unconfirmed]
+        room = allowance(len(self.eligible), self.rules) - len(self.memory.removals)
+        braked = frozenset(free[max(0, room) :])
+        held = unconfirmed | braked
+        filling = frozenset(self._filling(mode, bad, held))
+        chosen = self._ordered(sorted(held | filling, key=_badness))
+        inside = frozenset(chosen)
+        self._explain(inside, unconfirmed, braked, filling)
+        return self._decision(
+            mode,
+            tuple(each.node for each in chosen),
+            held=tuple(each.node.id for each in leaving if each in held),
+            unconfirmed=tuple(each.node.id for each in leaving if each in unconfirmed),
+            removes=tuple(each.node.id for each in leaving if each not in inside),
+        )
+
+    def _unconfirmed(self, leaving: Sequence[Candidate]) -> frozenset[Candidate]:
+        """Of those who would leave: whose fall must be confirmed, as many fell at once."""
+        recent = self.now - self.rules.mass_failure_within
+        fell = sum(each.fell is not None and each.fell > recent for each in self.eligible)
+        if fell < _MANY or fell <= self.rules.mass_failure * len(self.eligible):
+            return frozenset()
+        return frozenset(c for c in leaving if c.fell is not None and not c.confirmed)
+
+    def _filling(
+        self, mode: Mode, bad: Sequence[Candidate], held: AbstractSet[Candidate]
+    ) -> list[Candidate]:
+        """The bad nodes that fill up to the floor; in mode all, whatever ever worked."""
+        pool = [
+            each
+            for each in sorted(bad, key=_badness)
+            if each not in held and (each.last_good is not None or each.node.id in self.was_in)
+        ]
+        if mode is Mode.ALL:
+            return pool
+        if mode is not Mode.TOP_UP:
+            return []
+        return pool[: max(0, self.floor - len(self.good) - len(held))]
+
+    def _ordered(self, kept: Sequence[Candidate]) -> list[Candidate]:
+        """The good ones in their order, the bad ones last, no more than the limit."""
+        good = sorted(self.good, key=self._rank)
+        if self.limit:
+            # The bad ones that are kept keep their places: else the limit would remove them.
+            good = good[: max(1, self.limit - len(kept))]
+        return [*good, *kept][: self.limit or None]
+
+    def _rank(self, each: Candidate) -> int:
+        """Slow ones after the others, those on probation last; the sort keeps the rest as it is."""
+        if each.forced_up:
+            return 0
+        if each.probation_until is not None and self.now < each.probation_until:
+            return 2
+        return int(each.slow)
+
+    # --- words ---
+
+    def _explain(
+        self,
+        chosen: AbstractSet[Candidate],
+        unconfirmed: AbstractSet[Candidate],
+        braked: AbstractSet[Candidate],
+        filling: AbstractSet[Candidate],
+    ) -> None:
+        floor = f"floor {self.floor} of {len(self.eligible)}"
+        floor += " met" if len(self.good) >= self.floor else " not met"
+        places = ("", "; slow: listed later", "; on probation: listed last")
+        for each in self.all:
+            if each in unconfirmed:
+                note = "; kept: many fell at once, not confirmed by another check URL yet"
+            elif each in braked:
+                note = f"; kept: {len(self.memory.removals)} removals of late, and no more allowed"
+            elif each in filling:
+                note = f"; kept: {floor}"
+            elif each in chosen:
+                note = places[self._rank(each)]
+            elif each in self._are_good:
+                note = f"; beyond the limit of {self.limit}"
+            else:
+                note = f"; {floor}"
+            where = "in" if each in chosen else "out"
+            self.why[each.node.id] = f"{where}: {_about(each)}{note}"
+
+    def _decision(
+        self,
+        mode: Mode,
+        nodes: tuple[Node, ...] | None,
+        *,
+        held: tuple[str, ...] = (),
+        unconfirmed: tuple[str, ...] = (),
+        removes: tuple[str, ...] = (),
+    ) -> Decision:
+        return Decision(
+            mode=mode,
+            nodes=nodes,
+            why=self.why,
+            eligible=len(self.eligible),
+            floor=self.floor,
+            in_service=len(self.good),
+            held=held,
+            unconfirmed=unconfirmed,
+            removes=removes,
+            memory=self.memory,
+            look_again=self._look_again(),
+        )
+
+    def _look_again(self) -> float:
+        """The next moment at which time alone changes something."""
+        moments = [each.probation_until for each in self.good]
+        moments += [at + self.rules.removal_period for at in self.memory.removals]
+        moments += [
+            each.fell + self.rules.mass_failure_within for each in self.all if each.fell is not None
+        ]
+        if self.memory.enough_since is not None:
+            moments.append(self.memory.enough_since + self.rules.panic_hold)
+        return _next(moments, self.now)
 
 
-def _why(health: Health, *, was_in: bool) -> str:
-    if health is Health.UNKNOWN:
-        return "in: unknown yet, published before" if was_in else "out: unknown yet"
-    return f"{'in' if _is_in(health, was_in) else 'out'}: {health}"
+def _next(moments: Iterable[float | None], now: float) -> float:
+    return min((at for at in moments if at is not None and at > now), default=math.inf)
+
+
+_WORSE = {Health.SUSPECT: 0, Health.UNKNOWN: 1, Health.RECOVERING: 1, Health.HELD: 2}
+"""Among the bad: who is least bad. All others are down, or refused by the engine."""
+
+
+def _badness(each: Candidate) -> tuple[int, float]:
+    """The least bad first: by health, then by latest success."""
+    rank = _WORSE.get(each.health, 4 if each.health is Health.INVALID else 3)
+    return rank, -(each.last_good or 0.0)
+
+
+def _about(each: Candidate) -> str:
+    """Such as "down since 2026-11-24T03:12:40Z refused, 4 failures in 23 s"."""
+    words = f"{each.health}"
+    if each.health not in {Health.UP, Health.UNKNOWN} and each.since is not None:
+        words += f" since {_utc(each.since)}"
+        words += f" {each.reason}" if each.reason is not None else ""
+        words += f", {each.evidence}" if each.evidence else ""
+    if each.admin is AdminMode.ENABLED:
+        return words
+    return f"{each.admin} ({each.admin_why}), really {words}"
+
+
+def _utc(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -7,6 +7,10 @@ time, missed ones are skipped and counted (`sleep(interval)` in a loop drifts by
 Rechecks run between slots while a node is suspected or down. One that could not end before the
 node's next slot (give or take the tolerance) gives way to that slot: a node never has two probes in
 flight.
+
+A node that stays down is asked less and less: every `down_interval` for `down_fast_for`, then in
+its slots only, and after `down_slow_after` in every second one or so (`down_slow_interval`). It
+never stops. Slots that are left out that way count as bad, like the last one asked.
 """
 
 import hashlib
@@ -23,6 +27,8 @@ class Turn(NamedTuple):
 
     at: float
     slot: bool
+    left_out: int = 0
+    """Slots before it in which the node is not asked."""
 
 
 def phase(node_id: str, interval: float) -> float:
@@ -60,7 +66,9 @@ def next_turn(
         probe: How nodes are asked.
         rules: When results become a verdict.
     """
-    pause = _pause(state, probe, rules)
+    if (left_out := _left_out(state, now, probe, rules)) > 0:
+        return Turn(slot + left_out * probe.interval, slot=True, left_out=left_out)
+    pause = _pause(state, now, probe, rules)
     if pause is None:
         return Turn(slot, slot=True)
     recheck = max(now, began + pause)
@@ -69,15 +77,26 @@ def next_turn(
     return Turn(recheck, slot=False)
 
 
-def _pause(state: State, probe: ProbeConfig, rules: VerdictConfig) -> float | None:
+def _down_for(state: State, now: float) -> float:
+    return now - (state.since if state.down_since is None else state.down_since)
+
+
+def _left_out(state: State, now: float, probe: ProbeConfig, rules: VerdictConfig) -> int:
+    """How many slots a node that has been down for long is not asked in."""
+    if state.health is not Health.DOWN or _down_for(state, now) < rules.down_slow_after:
+        return 0
+    return max(0, round(rules.down_slow_interval / probe.interval) - 1)
+
+
+def _pause(state: State, now: float, probe: ProbeConfig, rules: VerdictConfig) -> float | None:
     """Seconds between rechecks in this state; None: its slots are enough."""
     match state.health:
         case Health.SUSPECT:
             return probe.fast_interval
-        case Health.UNKNOWN if state.failures:
+        case Health.UNKNOWN | Health.HELD if state.failures:
             return probe.fast_interval
         case Health.RECOVERING:
             return rules.rise_interval
-        case Health.DOWN:
+        case Health.DOWN if _down_for(state, now) < rules.down_fast_for:
             return rules.down_interval
     return None
