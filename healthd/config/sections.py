@@ -312,9 +312,11 @@ class Config(_Section):
             faults = [
                 (
                     f"verdict.{key}",
-                    f"cannot be reached: it takes {seconds:g} s, but {verdict.window_failures} bad "
-                    f"slots end a node after {first:g} s; make it smaller, or "
-                    "verdict.window_failures larger",
+                    (
+                        f"cannot be reached: it takes {seconds:g} s, but {verdict.window_failures} "
+                        f"bad slots end a node after {first:g} s; make it smaller, or "
+                        "verdict.window_failures larger"
+                    ),
                 )
                 for key, seconds in times.items()
                 if seconds > first

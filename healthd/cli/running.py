@@ -1,0 +1,107 @@
+"""Running the daemon, checking a configuration, and what the running daemon thinks."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import trio
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from healthd import daemon, oneshot, startup
+from healthd.cli.common import STYLES, clear_errors, config_option, json_option
+from healthd.config import Config, join_listen, split_listen
+from healthd.engines import find
+from healthd.errors import HealthdError
+from healthd.model import IN_SERVICE
+
+
+@click.command()
+@config_option
+@clear_errors
+def run(path: Path) -> None:
+    """Run the daemon."""
+    daemon.run(path)
+
+
+@click.command("check-config")
+@config_option
+@clear_errors
+def check_config(path: Path) -> None:
+    """Check a configuration, and ask Xray about its nodes."""
+    config = startup.read_config(path)
+    for warning in startup.warnings(path, config):
+        click.echo(f"warning: {warning}", err=True)
+    engine = find.find_xray(config.engines.xray)
+    startup.load_tls(config)
+    startup.check_directories(config)
+    refused = trio.run(oneshot.refused, engine.path, config.fleet())
+    for node_id, words in refused.items():
+        click.echo(f"{path}: node {node_id!r}: Xray refuses it: {words}", err=True)
+    if refused:
+        sys.exit(2)
+    nodes, tables = len(config.nodes), len(config.publish)
+    click.echo(f"{path}: sound; {nodes} nodes, {tables} publications, Xray {engine.version}")
+
+
+@click.command()
+@config_option
+@json_option
+@clear_errors
+def status(path: Path, as_json: bool) -> None:
+    """Show what the running daemon thinks and publishes.
+
+    Exits 1 when a node is out of service.
+    """
+    state = _ask_daemon(startup.read_config(path))
+    if as_json:
+        click.echo(json.dumps(state, indent=2))
+    else:
+        console = Console(highlight=False)
+        console.print(status_table(state))
+        for each in state["publications"]:
+            console.print(
+                f"{each['name']}: generation {each['generation']}, {len(each['nodes'])} nodes, "
+                f"{each['mode']}, in {each['directory']}"
+            )
+        if not state["self_check_ok"]:
+            console.print("[red]the monitor itself is offline: no node is judged[/]")
+    sys.exit(any(node["health"] not in IN_SERVICE for node in state["nodes"]))
+
+
+def _ask_daemon(config: Config) -> Any:  # noqa: ANN401 - JSON
+    host, port = split_listen(config.http.listen)
+    where = join_listen(host, port)
+    try:
+        answer = httpx.get(f"http://{where}/api/v1/status", timeout=10, trust_env=False)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, ValueError) as why:
+        raise HealthdError(
+            f"no healthd answers on {config.http.listen} ({type(why).__name__}); "
+            "is it running with this configuration?"
+        ) from why
+
+
+def status_table(state: Any) -> Table:  # noqa: ANN401 - JSON
+    """The nodes of an API status as a table."""
+    table = Table(box=None, header_style="bold")
+    for column in ("node", "health", "since", "latency", "published", "why"):
+        table.add_column(column, overflow="fold")
+    for node in state["nodes"]:
+        latency = "" if node["latency_ms"] is None else f"{node['latency_ms']:.0f} ms"
+        style = STYLES[node["health"]]
+        name = f"[bold]{node['id']}[/]" if node["role"] == "primary" else node["id"]
+        table.add_row(
+            name,
+            f"[{style}]{node['health']}[/]",
+            (node["since"] or "").replace("T", " ").removesuffix("Z"),
+            latency,
+            "[green]yes[/]" if node["published"] else "[red]no[/]",
+            escape(" ".join(filter(None, [node["reason"] or "", node["evidence"]]))),
+        )
+    return table
