@@ -5,17 +5,16 @@ starts it again, and the published files outlive it.
 """
 
 import signal
-import socket
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
 
-from healthd import __version__, startup
-from healthd.config import Config, join_listen
+from healthd import __version__, accounting, startup
+from healthd.config import Config, GateConfig, VerdictConfig, join_listen
 from healthd.engines.check import check
 from healthd.engines.tunnels import Tunnels
 from healthd.errors import ConfigError, HealthdError, Problem
@@ -23,14 +22,27 @@ from healthd.model import IN_SERVICE, Node, Outcome, Result
 from healthd.observing import logs
 from healthd.observing.metrics import Metrics
 from healthd.observing.sdnotify import SystemdNotifier
+from healthd.overriding import Overriding
+from healthd.probing.direct import DirectCheck
 from healthd.probing.lag import LoopWatch
 from healthd.probing.prober import Prober
-from healthd.publishing.publisher import Publication
-from healthd.publishing.service import PublishingService
+from healthd.probing.resources import ResourceWatch
+from healthd.probing.selfcheck import Fault, SelfCheck
+from healthd.publishing.publisher import Clocks, Publication
+from healthd.publishing.publisher import Outcome as PublicationOutcome
+from healthd.publishing.service import PublishingService, difference
 from healthd.serving.app import Surface
+from healthd.serving.control import Control
 from healthd.serving.server import serve
-from healthd.verdict.board import Board
-from healthd.watching import Listeners, Watchers
+from healthd.store.restoring import restore
+from healthd.store.service import FILE, Store
+from healthd.verdict.board import Board, Record
+from healthd.verdict.gate import Decision
+from healthd.verdict.ledger import Kind, SlotVerdict
+from healthd.verdict.machine import Transition
+from healthd.verdict.overrides import Override
+from healthd.verdict.trace import Recorded
+from healthd.watching import Listeners, Watchers, log_transition
 
 log = structlog.get_logger()
 
@@ -53,23 +65,23 @@ def run(path: Path) -> None:
     config = startup.read_config(path)
     logs.configure(config.log)
     ground = startup.prepare(config)
-    with startup.claim(config) as listener:
+    with startup.claim(config) as sockets:
         if swept := startup.sweep(config, _owner(config)):
             log.warning("leftovers_swept", processes=swept)
-        trio.run(_main, path, config, ground, listener, systemd)
+        trio.run(_main, path, config, ground, sockets, systemd)
 
 
 async def _main(
     path: Path,
     config: Config,
     ground: startup.Ground,
-    listener: socket.socket,
+    sockets: startup.Sockets,
     systemd: SystemdNotifier,
 ) -> None:
     async with trio.open_nursery() as nursery:
         daemon = Daemon(nursery, path, config, ground, systemd)
         await nursery.start(daemon.heed_signals)
-        await daemon.start(listener)
+        await daemon.start(sockets)
 
 
 def _owner(config: Config) -> str:
@@ -100,18 +112,22 @@ class Daemon:
         self._config = config
         self._ground = ground
         self._systemd = systemd
-        self._self_check_ok = True
-        self._offline_until = float("-inf")
         self._board = Board()
-        self._loop = LoopWatch()
+        self._self_check = SelfCheck(
+            self._direct_check(), config.probe.interval, self._on_self_check
+        )
+        self._loop = LoopWatch(self._self_check.note_late)
+        self._resources = ResourceWatch(
+            [table.directory for table in config.publish], self._self_check.note_shortages
+        )
         self._publishing = PublishingService(
             self._publications(config),
-            nodes=lambda: [record.publishable for record in self._board],
-            health=self._board.health,
+            candidates=lambda: [record.candidate for record in self._board],
             first_round_over=self._board.all_judged,
             first_round_ends=trio.current_time() + FIRST_ROUND * config.probe.interval,
+            monitor_ok=lambda: self._self_check.ok,
             config=config.gate,
-            on_outcome=lambda p, outcome: self._metrics.published(p.config.name, outcome),
+            on_outcome=self._on_outcome,
         )
         self._metrics = Metrics(
             self._board,
@@ -121,24 +137,57 @@ class Daemon:
         )
         for publication in self._publishing.publications:
             self._metrics.announce(publication.config.name)
+        self._store = Store(
+            config.paths.state / FILE,
+            config.store,
+            interval=self._interval,
+            wall=time.time,
+            on_health=self._metrics.store_ok.set,
+            on_overrides=self._on_overrides,
+        )
+        self._overriding = Overriding(
+            self._board,
+            publications=lambda: self._publishing.publications,
+            rules=self._rules,
+            keep=self._keep_overrides,
+            changed=self._publishing.touch,
+            transition=self._on_requalify,
+        )
         self._watchers = Watchers(nursery, self._board, self._probe, self._listeners())
         self._prober = self._new_prober()
 
-    async def start(self, listener: socket.socket) -> None:
+    async def start(self, sockets: startup.Sockets) -> None:
         """Start all services; returns when the daemon works."""
+        await self._remember()
         surface = Surface(
             self._board,
             self._metrics,
             self._publishing,
             self._watchers.stalled,
-            lambda: self._self_check_ok,
+            lambda: self._self_check.faults,
+            lambda: self._store.problem,
         )
-        host, port = listener.getsockname()[:2]
-        await self._nursery.start(serve, surface.application(), listener)
+        host, port = sockets.http.getsockname()[:2]
+        await self._nursery.start(serve, surface.application(), sockets.http)
+        await self._nursery.start(serve, Control(self._overriding).application(), sockets.control)
         self._watchers.apply(self._config.fleet(), self._config.probe, self._config.verdict)
-        self._nursery.start_soon(self._publishing.run)
-        self._nursery.start_soon(self._report)
-        self._nursery.start_soon(self._loop.run)
+        for service in (
+            self._publishing.run,
+            self._overriding.run,
+            self._self_check.run,
+            self._resources.run,
+            self._loop.run,
+            self._report,
+        ):
+            self._nursery.start_soon(service)
+        self._nursery.start_soon(self._store.run, self._board)
+        self._nursery.start_soon(
+            accounting.count,
+            self._board,
+            lambda: self._publishing.publications,
+            self._interval,
+            self._on_publication_slot,
+        )
         self._systemd.ready()
         log.info(
             "daemon_started",
@@ -147,6 +196,25 @@ class Daemon:
             nodes=len(self._board),
             listen=join_listen(host, port),
         )
+
+    async def _remember(self) -> None:
+        """Take up what the last run knew; without it the daemon starts all the same."""
+        loaded = await trio.to_thread.run_sync(self._store.open_and_load)
+        fleet, now = self._config.fleet(), trio.current_time()
+        self._board.replace(fleet, now)
+        known = restore(loaded, fleet, now=now, wall=time.time())
+        self._board.restore(known)
+        self._overriding.take_up(loaded.overrides)
+        self._tell_store()
+        log.info("state_restored", nodes=len(known), overrides=len(self._overriding.laid))
+
+    def _tell_store(self) -> None:
+        """What the store must know of the configuration."""
+        self._store.config = self._config.store
+        names = [table.name for table in self._config.publish]
+        ids = [record.node.id for record in self._board]
+        self._store.watched_are(ids, names, time.time())
+        self._store.set_overrides(self._overriding.laid)
 
     async def heed_signals(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -164,8 +232,20 @@ class Daemon:
                 self._nursery.cancel_scope.cancel(reason="a signal said stop")
                 return
 
-    def _probe(self, node: Node, *, recheck: bool) -> Awaitable[Result]:
-        return self._prober.probe(node, recheck=recheck)
+    def _probe(self, node: Node, *, recheck: bool, confirm: bool, bulk: bool) -> Awaitable[Result]:
+        return self._prober.probe(node, recheck=recheck, confirm=confirm, bulk=bulk)
+
+    def _interval(self) -> float:
+        return self._config.probe.interval
+
+    def _rules(self) -> tuple[GateConfig, VerdictConfig]:
+        return self._config.gate, self._config.verdict
+
+    def _direct_check(self) -> DirectCheck:
+        probe = self._config.probe
+        return DirectCheck(
+            self._config.self_check_urls, probe.expect_status, probe.deadline, self._ground.tls
+        )
 
     def _new_prober(self) -> Prober:
         probe = self._config.probe
@@ -177,7 +257,7 @@ class Daemon:
             max_clients=probe.max_clients,
             shift_clients=probe.shift_clients,
             owner=_owner(self._config),
-            on_start=self._metrics.started,
+            on_start=self._on_engine_start,
         )
         self._metrics.clients.set_function(lambda: tunnels.clients)
         return Prober(
@@ -187,48 +267,102 @@ class Daemon:
             expect_status=probe.expect_status,
             deadline=probe.deadline,
             tls=self._ground.tls,
-            on_control=self._note_self_check,
+            on_control=self._self_check.note_control,
             loop_late=self._loop.late_since,
+            short_of=self._resources.short_of,
+            bulk_url=probe.bulk_url,
+            bulk_bytes=probe.bulk_bytes,
+            on_bulk_server=_log_bulk_server,
         )
 
     def _publications(self, config: Config) -> list[Publication]:
         ask = partial(check, self._ground.engine.path, owner=_owner(config))
-        made = [
-            Publication(table, config.probe.urls[0], ask, now=time.time) for table in config.publish
-        ]
+        clocks = Clocks(time.time, trio.current_time)
+        made = [Publication(table, config.probe.urls[0], ask, clocks) for table in config.publish]
         for publication in made:
             publication.load()
         return made
 
-    def _listeners(self) -> Listeners:
-        def on_result(result: Result, seconds: float) -> None:
-            self._metrics.probe_duration.observe(seconds)
-            # The check URLs may be reachable through the nodes only: a fresh bad answer stands.
-            if result.outcome is Outcome.SUCCESS and trio.current_time() >= self._offline_until:
-                self._note_self_check(good=True)
+    # --- what the services tell ---
 
+    def _listeners(self) -> Listeners:
         return Listeners(
-            transition=lambda _record, _transition: self._publishing.touch(),
+            transition=self._on_transition,
             judged=self._publishing.touch,
-            result=on_result,
+            result=self._on_result,
+            slot=self._on_slot,
             lag=self._metrics.lag.observe,
             overruns=self._metrics.overruns.inc,
         )
 
-    def _note_self_check(self, good: bool) -> None:
-        if not good:
-            self._offline_until = trio.current_time() + 2 * self._config.probe.interval
-        if good is not self._self_check_ok:
-            (log.info if good else log.error)("self_check_changed", ok=good)
-        self._self_check_ok = good
-        self._metrics.self_check_ok.set(good)
+    def _on_result(self, record: Record, recorded: Recorded) -> None:
+        self._metrics.probe_duration.observe(recorded.took)
+        self._store.note_result(record.node.id, recorded)
+        if recorded.result.outcome is Outcome.SUCCESS:
+            self._self_check.note_success()
+
+    def _on_slot(
+        self, record: Record, wall: float, verdict: SlotVerdict, latency: float | None
+    ) -> None:
+        self._store.ledger.note(Kind.NODE, record.node.id, wall, verdict, latency)
+
+    def _on_publication_slot(self, name: str, wall: float, verdict: SlotVerdict) -> None:
+        self._store.ledger.note(Kind.PUBLICATION, name, wall, verdict)
+        self._metrics.publication_slot(name, verdict)
+
+    def _on_transition(self, record: Record, transition: Transition) -> None:
+        detail = record.result.detail if record.result else ""
+        self._store.note_transition(record.node.id, transition, time.time(), detail)
+        self._publishing.touch()
+
+    def _on_requalify(self, record: Record, transition: Transition) -> None:
+        log_transition(record, transition, "")
+        self._store.note_transition(record.node.id, transition, time.time())
+
+    def _on_engine_start(self, outcome: str) -> None:
+        self._metrics.started(outcome)
+        self._self_check.engine_start(outcome)
+
+    def _on_self_check(self, _ok: bool, faults: Mapping[Fault, str]) -> None:
+        self._metrics.self_checked(faults)
+        self._publishing.touch()
+
+    def _on_outcome(
+        self,
+        publication: Publication,
+        outcome: PublicationOutcome,
+        was: Sequence[str],
+        decision: Decision,
+    ) -> None:
+        name, served = publication.config.name, publication.published
+        self._metrics.published(name, outcome)
+        if outcome is PublicationOutcome.PUBLISHED and served is not None:
+            self._store.note_publication(
+                name,
+                served.generation,
+                decision.mode,
+                nodes=served.nodes,
+                **difference(was, decision),
+                wall=served.published_at,
+            )
+
+    def _on_overrides(self, laid: tuple[Override, ...]) -> None:
+        self._overriding.take_up(laid)
+
+    async def _keep_overrides(self, laid: tuple[Override, ...]) -> bool:
+        self._store.set_overrides(laid)
+        return await self._store.flush()
 
     async def _report(self) -> None:
         """Signs of life for systemd: only while every node's task shows one."""
         period = min(_REPORT_PERIOD, (self._systemd.watchdog or _REPORT_PERIOD) / 2)
         while True:
             up = sum(record.state.health in IN_SERVICE for record in self._board)
-            self._systemd.status(f"{up} of {len(self._board)} nodes in service")
+            faults = f"; at fault here: {', '.join(self._self_check.faults)}"
+            told = f"{up} of {len(self._board)} nodes in service"
+            self._systemd.status(told if self._self_check.ok else told + faults)
+            if self._watchers.check_clock():
+                self._metrics.clock_jumps.inc()
             if not (stalled := self._watchers.stalled()):
                 self._systemd.alive()
             else:
@@ -260,6 +394,10 @@ class Daemon:
         # newer one. The clients of the old one end with their shift.
         self._prober = self._new_prober()
         self._publishing.apply(self._publications(config), config.gate)
+        self._overriding.apply()
+        self._self_check.apply(self._direct_check(), config.probe.interval)
+        self._resources.directories = tuple(table.directory for table in config.publish)
+        self._tell_store()
         self._metrics.engine_is(ground.engine.version)
         for table in config.publish:
             self._metrics.announce(table.name)
@@ -267,7 +405,11 @@ class Daemon:
 
 def _refuse_fixed(path: Path, before: Config, after: Config) -> None:
     """Some keys hold for the life of the process."""
-    fixed = {"http.listen": (before.http, after.http), "paths.state": (before.paths, after.paths)}
+    fixed = {
+        "http.listen": (before.http, after.http),
+        "control.socket": (before.control, after.control),
+        "paths.state": (before.paths, after.paths),
+    }
     problems = [
         Problem(key, "cannot change while healthd runs; restart it, or undo the change")
         for key, (old, new) in fixed.items()
@@ -275,3 +417,10 @@ def _refuse_fixed(path: Path, before: Config, after: Config) -> None:
     ]
     if problems:
         raise ConfigError(str(path), problems)
+
+
+def _log_bulk_server(fit: bool, why: str) -> None:
+    if fit:
+        log.info("bulk_server_fit")
+    else:
+        log.warning("bulk_server_unfit", why=why)

@@ -9,6 +9,9 @@
     │   └── EngineRejected  the engine refuses one node's settings
     ├── TunnelError         one request through a tunnel got no answer
     ├── PublishError        a document was refused, or could not be written
+    ├── StoreError          the database cannot be used; ``kind`` says in which way
+    ├── OverrideError       an override was refused
+    ├── ReplayError         recorded results cannot be used; ``where`` names the file and the line
     └── StartupError        the daemon cannot start here (port taken, directory not writable …)
 
 A node that does not work is a value (:class:`healthd.model.Result`), never an exception.
@@ -16,6 +19,7 @@ A node that does not work is a value (:class:`healthd.model.Result`), never an e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from healthd.model import Reason
 
@@ -101,6 +105,62 @@ class PublishError(HealthdError):
         self.outcome = outcome
         self.why = why
         super().__init__(f"publication {publication!r}: {why}")
+
+
+class OverrideError(HealthdError):
+    """An override was refused. ``below_floor``: because too few nodes would be left."""
+
+    def __init__(self, why: str, *, below_floor: bool = False) -> None:
+        self.why = why
+        self.below_floor = below_floor
+        super().__init__(why)
+
+
+class StoreFault(StrEnum):
+    """In which way a database cannot be used. Probing and publishing go on without it."""
+
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    LOCKED = "locked"
+    READ_ONLY = "read-only"
+    FULL = "full"
+    DENIED = "denied"
+    NEWER = "newer"
+    """A newer healthd wrote it."""
+    FAILED = "failed"
+
+
+_STORE_MENDS = {
+    StoreFault.MISSING: "has healthd run with this configuration?",
+    StoreFault.DAMAGED: "move it away, or bring back a copy of it",
+    StoreFault.LOCKED: "end the other program that holds it",
+    StoreFault.READ_ONLY: "let healthd's user write to it, and to its directory",
+    StoreFault.FULL: "make room on its file system",
+    StoreFault.DENIED: "use the user that healthd runs as, and give it the file and its directory",
+    StoreFault.NEWER: "install the healthd that wrote it, or move it away",
+    StoreFault.FAILED: "see what the kernel says about its disk",
+}
+
+
+class StoreError(HealthdError):
+    """The database cannot be used. ``why`` is SQLite's or the system's word for it."""
+
+    def __init__(self, path: str, kind: StoreFault, why: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.why = why
+        self.mend = _STORE_MENDS[kind]
+        """What an operator can do about it."""
+        super().__init__(f"{path}: {why}; {self.mend}")
+
+
+class ReplayError(HealthdError):
+    """Recorded results, or the truth about them, cannot be used. ``where`` is a file and line."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        self.why = why
+        super().__init__(f"{where}: {why}")
 
 
 class StartupError(HealthdError):

@@ -1,5 +1,6 @@
 """What this machine must offer before the daemon begins; each lack has its own message."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -71,17 +72,26 @@ def prepare(config: Config) -> Ground:
     return ground
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What the daemon listens on."""
+
+    http: socket.socket
+    control: socket.socket
+
+
 @contextmanager
-def claim(config: Config) -> Iterator[socket.socket]:
-    """Hold the state directory's lock and the HTTP address while the block runs.
+def claim(config: Config) -> Iterator[Sockets]:
+    """Hold the state directory's lock, the HTTP address and the control socket.
 
     Raises:
         StartupError: another process has one of them.
     """
     lock = claim_state(config.paths.state)
     try:
-        with bind(config.http.listen) as listener:
-            yield listener
+        with bind(config.http.listen) as http, bind_control(config.control.socket) as control:
+            yield Sockets(http, control)
+        config.control.socket.unlink(missing_ok=True)
     finally:
         os.close(lock)
 
@@ -130,6 +140,51 @@ def bind(listen: str) -> socket.socket:
             "another address"
         ) from why
     return listener
+
+
+def bind_control(path: Path) -> socket.socket:
+    """Bind the control socket: for this user and its group only.
+
+    Raises:
+        StartupError: its directory cannot be used, or something else is in its place.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if path.is_socket():
+            _remove_stale(path)
+        # From its first moment on, nobody else may connect.
+        before = os.umask(0o777 & ~_CONTROL_MODE)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(16)
+    except OSError as why:
+        listener.close()
+        raise StartupError(
+            f"control.socket: cannot listen on {path}: {why.strerror or why}; make its directory "
+            "writable for this user, or set another path"
+        ) from why
+    return listener
+
+
+_CONTROL_MODE = 0o660
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on any more.
+
+    Raises:
+        OSError: somebody does.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise OSError(errno.EADDRINUSE, "another process listens on it")
 
 
 def prepare_directories(config: Config) -> None:

@@ -1,7 +1,8 @@
 """One task per node: wait for its turn, probe, tell the board, and plan the next turn.
 
-The grid is laid on the wall clock once, at the start, so that a restart finds every node at its old
-place in the interval; from then on only the monotonic clock counts.
+The grid is laid on the wall clock, so that a restart finds every node at its old place in the
+interval, and every slot has a name in time. From then on only the monotonic clock counts; when the
+wall clock has jumped, the grid is laid anew.
 """
 
 import math
@@ -14,22 +15,36 @@ import structlog
 import trio
 
 from healthd.config import ProbeConfig, VerdictConfig
-from healthd.model import Health, Node, Result
+from healthd.model import AdminMode, Health, Node, Reason, Result
 from healthd.verdict import schedule
-from healthd.verdict.board import Board, Record
+from healthd.verdict.board import Board, Record, slot_verdict
+from healthd.verdict.ledger import SlotVerdict
 from healthd.verdict.machine import Transition
 from healthd.verdict.schedule import Turn
+from healthd.verdict.trace import Recorded
 
 log = structlog.get_logger()
 
 _BAD_NEWS = {Health.DOWN, Health.INVALID}
 
+WALL_JUMP = 5.0
+"""Seconds by which the wall clock may drift from the grid before that is laid anew."""
+
 
 class Probe(Protocol):
     """Probes one node; never raises for what node, engine or network do."""
 
-    def __call__(self, node: Node, *, recheck: bool) -> Awaitable[Result]:
-        """Return what was found."""
+    def __call__(
+        self, node: Node, *, recheck: bool, confirm: bool, bulk: bool
+    ) -> Awaitable[Result]:
+        """Return what was found.
+
+        Args:
+            node: The node.
+            recheck: Go through a fresh client.
+            confirm: Ask another check URL first.
+            bulk: Fetch a larger answer as well.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +53,11 @@ class Listeners:
 
     transition: Callable[[Record, Transition], None]
     judged: Callable[[], None]
-    """A node had its first conclusive result."""
-    result: Callable[[Result, float], None]
-    """A probe ended after so many seconds."""
+    """A node had its first conclusive result, or its fall was confirmed, or it became slow."""
+    result: Callable[[Record, Recorded], None]
+    """A probe ended."""
+    slot: Callable[[Record, float, SlotVerdict, float | None], None]
+    """The slot of this wall-clock second was counted; with the latency, if there is one."""
     lag: Callable[[float], None]
     """A slot began so many seconds late."""
     overruns: Callable[[int], None]
@@ -83,6 +100,16 @@ class Watchers:
         self._timing = ProbeConfig()
         self._rules = VerdictConfig()
 
+    def check_clock(self) -> bool:
+        """Lay the grid anew if the wall clock has jumped, and say so; call it every few seconds."""
+        base = trio.current_time() - self._wall()
+        jumped = self._base - base
+        if abs(jumped) <= WALL_JUMP:
+            return False
+        self._base = base
+        log.warning("clock_jumped", seconds=round(jumped, 1))
+        return True
+
     def apply(self, nodes: Sequence[Node], timing: ProbeConfig, rules: VerdictConfig) -> None:
         """Take up a fleet and its parameters. Unchanged nodes keep state, phase and task."""
         moved = timing != self._timing
@@ -124,15 +151,19 @@ class Watchers:
             slot = schedule.next_slot(
                 self._base, self._offset(node_id), interval, trio.current_time()
             )
-            turn = Turn(slot, slot=True)
+            base, turn = self._base, Turn(slot, slot=True)
             while True:
                 await trio.sleep_until(turn.at)
                 if turn.slot:
                     self._listeners.lag(trio.current_time() - turn.at)
-                    slot += interval
+                    self._leave_out(node_id, slot, turn.left_out)
+                    slot = turn.at + interval
                 began = trio.current_time()
                 await self._take(node_id, turn, began)
                 now = trio.current_time()
+                if base != self._base:
+                    base = self._base
+                    slot = schedule.next_slot(base, self._offset(node_id), interval, now)
                 slot += self._skip(node_id, slot, now)
                 turn = schedule.next_turn(
                     self._board[node_id].state,
@@ -146,7 +177,13 @@ class Watchers:
     async def _take(self, node_id: str, turn: Turn, began: float) -> None:
         """Probe once, and tell everybody."""
         record = self._board[node_id]
-        result = await self._probe(record.node, recheck=not turn.slot)
+        before, was_slow = record.state, record.speed.slow
+        result = await self._probe(
+            record.node,
+            recheck=not turn.slot,
+            confirm=before.health is Health.DOWN and not before.confirmed,
+            bulk=self._wants_bulk(record, turn),
+        )
         # A reload may have cancelled us when the probe was over already: its result is then about a
         # node, or an endpoint, that is no more.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -162,13 +199,42 @@ class Watchers:
             rules=self._rules,
         )
         record.ticked = now
-        self._listeners.result(result, now - began)
+        if turn.slot:
+            self._count(record, turn.at, slot_verdict(record, result), result.latency)
+        recorded = Recorded(began - self._base, now - began, result, turn.slot)
+        self._listeners.result(record, recorded)
         log.debug("node_probed", outcome=result.outcome, reason=result.reason, slot=turn.slot)
         for transition in transitions:
-            _log_transition(record.node, transition, result)
+            log_transition(record, transition, result.detail)
             self._listeners.transition(record, transition)
-        if first and record.judged:
+        state = record.state
+        confirmed = state.confirmed and not before.confirmed
+        if (first and record.judged) or confirmed or record.speed.slow is not was_slow:
             self._listeners.judged()
+
+    def _wants_bulk(self, record: Record, turn: Turn) -> bool:
+        """Each so many slots, the nodes spread over them; and while it was that which failed."""
+        timing, state = self._timing, record.state
+        if timing.bulk_url is None:
+            return False
+        if state.health is not Health.UP and state.reason is Reason.TRUNCATED:
+            return True
+        number = round((turn.at - self._base) / timing.interval)
+        mine = int(schedule.phase(f"bulk {record.node.id}", timing.bulk_every))
+        return turn.slot and number % timing.bulk_every == mine
+
+    def _count(
+        self, record: Record, slot: float, verdict: SlotVerdict, latency: float | None = None
+    ) -> None:
+        self._listeners.slot(record, slot - self._base, verdict, latency)
+
+    def _leave_out(self, node_id: str, slot: float, slots: int) -> None:
+        """Count slots in which a node that is down for long was not asked."""
+        if slots:
+            verdict = self._board.pass_over(node_id, slots, SlotVerdict.BAD)
+            for number in range(slots):
+                at = slot + number * self._timing.interval
+                self._count(self._board[node_id], at, verdict)
 
     def _skip(self, node_id: str, slot: float, now: float) -> float:
         """Seconds to move on by, past slots that went by under the probe."""
@@ -176,19 +242,25 @@ class Watchers:
         if late <= 0:
             return 0.0
         missed = math.ceil(late / self._timing.interval)
-        self._board.skip(node_id, missed)
+        verdict = self._board.skip(node_id, missed)
+        for number in range(missed):
+            self._count(self._board[node_id], slot + number * self._timing.interval, verdict)
         self._listeners.overruns(missed)
         log.debug("slots_skipped", missed=missed)
         return missed * self._timing.interval
 
 
-def _log_transition(node: Node, transition: Transition, result: Result) -> None:
-    tell = log.warning if transition.after in _BAD_NEWS else log.info
+def log_transition(record: Record, transition: Transition, detail: str) -> None:
+    """Tell a change of health; an operator who works on a node himself is not warned about it."""
+    muted = record.admin is AdminMode.MAINTENANCE
+    tell = log.warning if transition.after in _BAD_NEWS and not muted else log.info
     tell(
         f"node_{transition.after}",
+        node=record.node.id,
         before=transition.before.value,
         reason=None if transition.reason is None else transition.reason.value,
         evidence=transition.evidence,
-        detail=result.detail,
-        role=node.role.value,
+        detail=detail,
+        role=record.node.role.value,
+        mode=record.admin.value,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from healthd.config import VerdictConfig
 from healthd.fleet import links
 from healthd.model import Node, Reality, Role, Tls, Vless
 
@@ -129,3 +130,38 @@ node_lists: st.SearchStrategy[list[Node]] = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+def _verdict(**given: Any) -> VerdictConfig:
+    given["window_failures"] = min(given["window_failures"], given["window"])
+    hold = given["damping_hold"]
+    if hold:
+        given["damping_release"] = min(given["damping_release"], hold - 1)
+    return VerdictConfig(**given)
+
+
+def _seconds(least: int, most: int) -> st.SearchStrategy[str]:
+    """A duration in half seconds: sums of such numbers are exact."""
+    return st.integers(2 * least, 2 * most).map(lambda half: f"{half * 500}ms")
+
+
+verdict_rules: st.SearchStrategy[VerdictConfig] = st.just(VerdictConfig()) | st.builds(
+    _verdict,
+    fall=st.integers(1, 5),
+    fall_after=_seconds(0, 30),
+    window=st.integers(1, 8),
+    window_failures=st.integers(0, 8),
+    rise=st.integers(1, 4),
+    rise_interval=_seconds(1, 20),
+    min_down=_seconds(0, 90),
+    probation=_seconds(0, 900),
+    down_interval=_seconds(5, 40),
+    down_fast_for=_seconds(0, 300),
+    down_slow_after=_seconds(300, 3600),
+    down_slow_interval=_seconds(10, 200),
+    damping_half_life=_seconds(60, 900),
+    damping_hold=st.sampled_from([0, 500, 1000, 1500, 2500]),
+    damping_release=st.integers(1, 1000),
+    damping_cap=st.integers(2500, 4000),
+)
+"""Rules for a verdict of any kind, from the hasty to the patient."""

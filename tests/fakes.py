@@ -301,3 +301,19 @@ def say_tls(context: ssl.SSLContext, answer: bytes, *, then: str = "hold") -> Pl
             pass  # the peer did not like our certificate, or has what it wants
 
     return play
+
+
+# --- clocks ------------------------------------------------------------------------------------
+
+_IDLE = 0.02
+"""Real seconds without any event after which a clock may jump; loopback answers in 0.1 ms."""
+
+
+def clock_skipping_silence() -> trio.testing.MockClock:
+    """A clock that stands still while anything moves, and jumps to the next deadline behind that.
+
+    For tests against servers of their own process: whoever is silent there for a moment will be
+    silent for ever. Not for real processes, threads or names to resolve: to the clock, who waits
+    for these looks idle.
+    """
+    return trio.testing.MockClock(autojump_threshold=_IDLE)

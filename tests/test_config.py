@@ -37,13 +37,44 @@ NOT_LISTENABLE = 'must be an IP address and port, such as "127.0.0.1:9477"'
 NO_NODES = "nodes: there are none; add a [[nodes]] table with an id and a link"
 NO_PUBLISH = "publish: nothing to publish; add a [[publish]] table with a directory"
 
+
+def never_reached(takes: int, ends: int) -> str:
+    return (
+        f"cannot be reached: it takes {takes} s, but verdict.window_failures ends a node after "
+        f"{ends} s; make this smaller, or that larger"
+    )
+
+
 EXPECTED = {
+    "bulk-bytes-too-few": ["probe.bulk_bytes: input should be greater than or equal to 1024"],
+    "bulk-every-zero": ["probe.bulk_every: input should be greater than or equal to 1"],
+    "bulk-url-of-other-scheme": [f"probe.bulk_url: {NOT_A_URL}"],
     "ca-file-as-number": ["probe.ca_file: must be a path in quotes"],
+    "check-url-twice": ["probe.urls: must name one to four check URLs, all different"],
+    "control-socket-relative": ["control.socket: must be an absolute path"],
+    "control-socket-too-long": [
+        "control.socket: is longer than a socket's path can be (107 bytes)"
+    ],
+    "damping-cap-below-one-fall": [
+        "verdict.damping_cap: input should be greater than or equal to 1000"
+    ],
+    "damping-hold-above-cap": [
+        "verdict.damping_hold: cannot exceed verdict.damping_cap: no node would ever be held"
+    ],
+    "damping-release-not-below-hold": [
+        (
+            "verdict.damping_release: must be below verdict.damping_hold, or a held node is let "
+            "go at once"
+        )
+    ],
     "deadline-not-below-interval": [
         "probe.deadline: must be shorter than probe.interval, or slots overlap"
     ],
     "directory-relative": ["publish[0].directory: must be an absolute path"],
     "directory-twice": ["publish[1].directory: '/srv/users' is already taken by publish[0]"],
+    "down-slow-before-fast": [
+        "verdict.down_slow_after: cannot be shorter than verdict.down_fast_for"
+    ],
     "duration-as-fraction": [f"probe.interval: {NOT_A_DURATION}"],
     "duration-as-number": [f"probe.interval: {NOT_A_DURATION}"],
     "duration-in-other-digits": [f"gate.spacing: {NOT_A_DURATION}"],
@@ -54,10 +85,23 @@ EXPECTED = {
     "duration-without-unit": [f"probe.interval: {NOT_A_DURATION}"],
     "empty": [NO_NODES, NO_PUBLISH],
     "engine-without-name": ["engines.xray: string should have at least 1 character"],
+    "fall-after-never-reached": [f"verdict.fall_after: {never_reached(121, 120)}"],
     "fall-is-zero": ["verdict.fall: input should be greater than or equal to 1"],
+    "fall-never-reached": [f"verdict.fall: {never_reached(125, 120)}"],
+    "fall-not-below-window": [
+        f"verdict.fall_after: {never_reached(20, 0)}",
+        f"verdict.fall: {never_reached(15, 0)}",
+    ],
+    "five-check-urls": ["probe.urls: must name one to four check URLs, all different"],
+    "floor-above-one": ["gate.floor: input should be less than or equal to 1"],
+    "floor-as-truth": ["gate.floor: must be a number, without quotes"],
+    "floor-not-a-number": ["gate.floor: input should be less than or equal to 1"],
     "format-unknown": ["publish[0].formats[0]: must be 'links' or 'xray'"],
     "formats-empty": ["publish[0].formats: must name at least one format"],
+    "gate-mode-unknown": ["gate.mode: must be 'top-up', 'freeze', 'all' or 'strict'"],
+    "keep-nothing": ['store.keep: must be at least "100ms"'],
     "key-twice": ["not TOML: Cannot overwrite a value (at line 4, column 155)"],
+    "limit-negative": ["publish[0].limit: input should be greater than or equal to 0"],
     "link-as-number": ["nodes[0].link: must be text in quotes"],
     "link-insecure": [
         (
@@ -75,7 +119,8 @@ EXPECTED = {
     "listen-without-port": [f"http.listen: {NOT_LISTENABLE}"],
     "log-format-unknown": ["log.format: must be 'auto', 'console', 'json' or 'journald'"],
     "log-level-unknown": ["log.level: must be 'debug', 'info', 'warning' or 'error'"],
-    "check-url-twice": ["probe.urls: must name one check URL, or two different ones"],
+    "max-removals-zero": ["gate.max_removals: input should be greater than 0"],
+    "min-nodes-zero": ["gate.min_nodes: input should be greater than or equal to 1"],
     "no-check-url": ["probe.urls: must name at least one check URL"],
     "no-clients": ["probe.max_clients: input should be greater than or equal to 1"],
     "no-nodes": [NO_NODES],
@@ -106,12 +151,14 @@ EXPECTED = {
         "nodes[1].id: 'de-1' is already taken by nodes[0]",
         NO_PUBLISH,
     ],
+    "slow-clear-zero": ["verdict.slow_clear: input should be greater than 0"],
+    "slow-factor-as-text": ["verdict.slow_factor: must be a number, without quotes"],
     "state-relative": ["paths.state: must be an absolute path"],
+    "state-with-nul": ["paths.state: holds a NUL character"],
     "status-as-text": ["probe.expect_status: must be a whole number, without quotes"],
     "status-as-truth": ["probe.expect_status: must be a whole number, without quotes"],
     "status-out-of-range": ["probe.expect_status: input should be greater than or equal to 200"],
     "title-too-long": ["publish[0].title: string should have at most 100 characters"],
-    "three-check-urls": ["probe.urls: must name one check URL, or two different ones"],
     "too-few-clients": [
         (
             "probe.max_clients: must be at least 4: with this deadline and shift, 3 clients "
@@ -119,12 +166,17 @@ EXPECTED = {
         )
     ],
     "unknown-key": ["probe.intervall: unknown key; did you mean 'interval'?"],
-    "unknown-key-far-off": ["gate.zzz: unknown key; known here: debounce, spacing"],
+    "unknown-key-far-off": [
+        (
+            "gate.zzz: unknown key; known here: floor, min_nodes, mode, panic_hold, max_removals, "
+            "removal_period, mass_failure, mass_failure_within, debounce, spacing"
+        )
+    ],
     "unknown-section": ["prob: unknown key; did you mean 'probe'?"],
     "unknown-section-far-off": [
         (
             "sorcery: unknown key; known here: probe, self_check, verdict, gate, nodes, "
-            "publish, paths, engines, http, log"
+            "publish, paths, engines, http, control, store, log"
         )
     ],
     "url-as-number": ["self_check.urls[0]: must be a URL in quotes"],
@@ -255,6 +307,9 @@ DEFAULTS = {
         "ca_file": None,
         "shift": 5.0,
         "max_clients": 8,
+        "bulk_url": None,
+        "bulk_bytes": 65536,
+        "bulk_every": 10,
     },
     "self_check": {"urls": ()},
     "verdict": {
@@ -265,9 +320,33 @@ DEFAULTS = {
         "rise": 3,
         "rise_interval": 10.0,
         "min_down": 60.0,
+        "probation": 600.0,
         "down_interval": 15.0,
+        "down_fast_for": 300.0,
+        "down_slow_after": 3600.0,
+        "down_slow_interval": 60.0,
+        "damping_half_life": 900.0,
+        "damping_hold": 2500,
+        "damping_release": 1000,
+        "damping_cap": 4000,
+        "slow_above": 1.5,
+        "slow_factor": 3.0,
+        "slow_slots": 5,
+        "slow_clear": 0.8,
+        "slow_clear_slots": 10,
     },
-    "gate": {"debounce": 2.0, "spacing": 5.0},
+    "gate": {
+        "floor": 0.5,
+        "min_nodes": 2,
+        "mode": "top-up",
+        "panic_hold": 120.0,
+        "max_removals": 0.25,
+        "removal_period": 300.0,
+        "mass_failure": 0.25,
+        "mass_failure_within": 120.0,
+        "debounce": 2.0,
+        "spacing": 5.0,
+    },
     "nodes": ({"id": "de-1", "link": LINK, "name": None, "role": Role.FAILOVER, "tags": ()},),
     "publish": (
         {
@@ -275,12 +354,15 @@ DEFAULTS = {
             "directory": Path("/srv/users"),
             "formats": ("links", "xray"),
             "select": (),
+            "limit": 0,
             "title": "",
         },
     ),
     "paths": {"state": Path("/var/lib/healthd")},
     "engines": {"xray": "xray"},
     "http": {"listen": "127.0.0.1:9477"},
+    "control": {"socket": Path("/run/healthd/control.sock")},
+    "store": {"keep": 400 * 86400.0, "results": 30 * 86400.0},
     "log": {"level": "info", "format": "auto"},
 }
 
@@ -395,8 +477,8 @@ class TestExample:
     def test_shows_the_defaults(self):
         """A line that begins with "# key =" changes nothing when it is uncommented."""
         shown = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE, flags=re.MULTILINE)
-        # The one key that has no default to show.
-        shown = re.sub(r"^ca_file = .*$", "", shown, flags=re.MULTILINE)
+        # The keys that have no default to show.
+        shown = re.sub(r"^(ca_file|bulk_url) = .*$", "", shown, flags=re.MULTILINE)
 
         assert shown.count(" = ") > 2 * EXAMPLE.count("\n[")
         assert parse(EXAMPLE) == parse(shown)

@@ -11,6 +11,8 @@ import click
 from healthd import __version__
 from healthd.cli.common import clear_errors
 from healthd.cli.engines import engines
+from healthd.cli.history import history, sla
+from healthd.cli.overriding import drain, force_down, force_up, maintain, resume
 from healthd.cli.probing import probe
 from healthd.cli.running import check_config, run, status
 
@@ -36,5 +38,19 @@ def demo(keep: bool) -> None:
     sys.exit(show.main(keep=keep))
 
 
-for command in (run, check_config, probe, status, engines, demo):
+for command in (
+    run,
+    check_config,
+    probe,
+    status,
+    engines,
+    demo,
+    drain,
+    maintain,
+    force_up,
+    force_down,
+    resume,
+    history,
+    sla,
+):
     cli.add_command(command)

@@ -66,10 +66,14 @@ def status(path: Path, as_json: bool) -> None:
         for each in state["publications"]:
             console.print(
                 f"{each['name']}: generation {each['generation']}, {len(each['nodes'])} nodes, "
-                f"{each['mode']}, in {each['directory']}"
+                f"{each['mode']} ({each['summary']}), in {each['directory']}"
             )
-        if not state["self_check_ok"]:
-            console.print("[red]the monitor itself is offline: no node is judged[/]")
+            for node_id in each["held"]:
+                console.print(f"  [yellow]held {escape(node_id)}[/] {escape(each['why'][node_id])}")
+        for fault, words in state["self_check_faults"].items():
+            console.print(f"[red]the monitor itself is at fault: {fault}:[/] {escape(words)}")
+        if state["store_problem"]:
+            console.print(f"[yellow]nothing is being kept:[/] {escape(state['store_problem'])}")
     sys.exit(any(node["health"] not in IN_SERVICE for node in state["nodes"]))
 
 
@@ -102,6 +106,17 @@ def status_table(state: Any) -> Table:  # noqa: ANN401 - JSON
             (node["since"] or "").replace("T", " ").removesuffix("Z"),
             latency,
             "[green]yes[/]" if node["published"] else "[red]no[/]",
-            escape(" ".join(filter(None, [node["reason"] or "", node["evidence"]]))),
+            escape(_why(node)),
         )
     return table
+
+
+def _why(node: Any) -> str:  # noqa: ANN401 - JSON
+    """Why it is what it is; an operator's word before all."""
+    words = [node["reason"] or "", node["evidence"]]
+    if (override := node["override"]) is not None:
+        until = f" until {override['expires']}" if override["expires"] else ""
+        words.insert(0, f"{override['mode']}{until} ({override['reason']}, {override['author']});")
+    if node["slow"]:
+        words.append("(slow)")
+    return " ".join(filter(None, words))

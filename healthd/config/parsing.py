@@ -67,6 +67,7 @@ _WORDS = {
     "missing": "is required",
     "int_type": "must be a whole number, without quotes",
     "int_from_float": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes",
     "string_type": "must be text in quotes",
     "path_type": "must be a path in quotes",
     "tuple_type": 'must be a list, such as ["a", "b"]',

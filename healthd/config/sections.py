@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from healthd.config.values import Duration, Period, Url, split_listen
+from healthd.config.values import AbsolutePath, Duration, Period, Url, split_listen
 from healthd.errors import LinkError
 from healthd.fleet import links
 from healthd.model import Node, Role, Vless
@@ -108,10 +108,10 @@ class VerdictConfig(_Section):
     damping_release: int = Field(1000, strict=True, ge=1, le=100_000)
     damping_cap: int = Field(4000, strict=True, ge=1000, le=100_000)
     slow_above: Period = 1.5
-    slow_factor: float = Field(3.0, ge=1.0, le=100.0)
+    slow_factor: float = Field(3.0, strict=True, ge=1.0, le=100.0)
     slow_slots: int = Field(5, strict=True, ge=0, le=1000)
     """0 switches slowness off."""
-    slow_clear: float = Field(0.8, gt=0.0, le=1.0)
+    slow_clear: float = Field(0.8, strict=True, gt=0.0, le=1.0)
     slow_clear_slots: int = Field(10, strict=True, ge=1, le=1000)
 
     @model_validator(mode="after")
@@ -140,13 +140,13 @@ GateMode = Literal["top-up", "freeze", "all", "strict"]
 class GateConfig(_Section):
     """[gate]: what verdicts may do to a publication; see :mod:`healthd.verdict.gate`."""
 
-    floor: float = Field(0.5, ge=0.0, le=1.0)
+    floor: float = Field(0.5, strict=True, ge=0.0, le=1.0)
     min_nodes: int = Field(2, strict=True, ge=1, le=100_000)
     mode: GateMode = "top-up"
     panic_hold: Duration = 120.0
-    max_removals: float = Field(0.25, gt=0.0, le=1.0)
+    max_removals: float = Field(0.25, strict=True, gt=0.0, le=1.0)
     removal_period: Period = 300.0
-    mass_failure: float = Field(0.25, gt=0.0, le=1.0)
+    mass_failure: float = Field(0.25, strict=True, gt=0.0, le=1.0)
     mass_failure_within: Period = 120.0
     debounce: Duration = 2.0
     spacing: Duration = 5.0
@@ -197,7 +197,7 @@ class PublishConfig(_Section):
     """[[publish]]: one directory of client files."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    directory: Path
+    directory: AbsolutePath
     formats: tuple[FormatName, ...] = ("links", "xray")
     select: tuple[str, ...] = ()
     limit: int = Field(0, strict=True, ge=0, le=100_000)
@@ -210,25 +210,11 @@ class PublishConfig(_Section):
             raise ValueError("must name at least one format")
         return formats
 
-    @field_validator("directory")
-    @classmethod
-    def _is_absolute(cls, directory: Path) -> Path:
-        if not directory.is_absolute():
-            raise ValueError("must be an absolute path")
-        return directory
-
 
 class PathsConfig(_Section):
     """[paths]: where healthd keeps its own state."""
 
-    state: Path = Path("/var/lib/healthd")
-
-    @field_validator("state")
-    @classmethod
-    def _is_absolute(cls, state: Path) -> Path:
-        if not state.is_absolute():
-            raise ValueError("must be an absolute path")
-        return state
+    state: AbsolutePath = Path("/var/lib/healthd")
 
 
 class EnginesConfig(_Section):
@@ -255,13 +241,11 @@ class HttpConfig(_Section):
 class ControlConfig(_Section):
     """[control]: where the commands that change something reach the daemon."""
 
-    socket: Path = Path("/run/healthd/control.sock")
+    socket: AbsolutePath = Path("/run/healthd/control.sock")
 
     @field_validator("socket")
     @classmethod
-    def _is_absolute(cls, socket: Path) -> Path:
-        if not socket.is_absolute():
-            raise ValueError("must be an absolute path")
+    def _fits_an_address(cls, socket: Path) -> Path:
         if len(str(socket).encode()) > _LONGEST_SOCKET:
             raise ValueError(f"is longer than a socket's path can be ({_LONGEST_SOCKET} bytes)")
         return socket
@@ -313,9 +297,8 @@ class Config(_Section):
                 (
                     f"verdict.{key}",
                     (
-                        f"cannot be reached: it takes {seconds:g} s, but {verdict.window_failures} "
-                        f"bad slots end a node after {first:g} s; make it smaller, or "
-                        "verdict.window_failures larger"
+                        f"cannot be reached: it takes {seconds:g} s, but verdict.window_failures "
+                        f"ends a node after {first:g} s; make this smaller, or that larger"
                     ),
                 )
                 for key, seconds in times.items()

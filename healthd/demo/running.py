@@ -32,11 +32,21 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "rise_interval": "500ms",
         "min_down": "2s",
         "down_interval": "1s",
+        "probation": "2s",
     },
-    "gate": {"debounce": "200ms", "spacing": "500ms"},
+    "gate": {
+        "debounce": "200ms",
+        "spacing": "500ms",
+        "removal_period": "5s",
+        "mass_failure_within": "3s",
+        "panic_hold": "2s",
+    },
     "log": {"format": "json", "level": "info"},
 }
 """Timings that show in a minute what takes half an hour in production."""
+
+OPEN_GATE: Mapping[str, Any] = {"floor": 0.0, "min_nodes": 1, "max_removals": 1.0}
+"""A gate that lets all but the last node go: shows the verdicts alone."""
 
 
 def write_config(
@@ -59,6 +69,7 @@ def write_config(
     sections["engines"] = {"xray": fleet.xray}
     sections["paths"] = {"state": str(directory / "state")}
     sections["http"] = {"listen": "127.0.0.1:0"}
+    sections["control"] = {"socket": str(directory / "control.sock")}
     for name, section in (change or {}).items():
         sections.setdefault(name, {}).update(section)
     sections["publish"] = [{"name": "users", "directory": str(directory / "public")}]

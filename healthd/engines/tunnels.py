@@ -211,22 +211,33 @@ class Tunnels:
             if not client.ready.is_set():
                 self._on_start("failed")
             raise
-        self._on_start("refused" if refused else "port_taken")
+        if refused is None:
+            self._on_start("port_taken")
         return refused
 
     async def _set_aside(self, client: Client, refused: Refused) -> None:
-        if refused.tag is not None:
-            found = {refused.tag: refused.words}
-        else:
-            found = await find_refused(self._binary, client.nodes, owner=self._owner)
-        if not found:
-            raise EngineFailed(
-                Reason.SPAWN, f"the engine refuses its configuration: {refused.words}"
-            )
+        try:
+            found = await self._find(client, refused)
+        except EngineFailed:
+            # No node is to blame for it: an engine that takes nothing is an engine that fails.
+            self._on_start("failed")
+            raise
+        self._on_start("refused")
         until = trio.current_time() + REFUSAL_KEPT
         for tag, words in found.items():
             node = client.refuse(tag, words)
             self._refusals[node.fingerprint] = (client.refused[node.id], until)
+
+    async def _find(self, client: Client, refused: Refused) -> dict[str, str]:
+        """The tags of the nodes that the engine refuses, with its words."""
+        if refused.tag is not None:
+            return {refused.tag: refused.words}
+        found = await find_refused(self._binary, client.nodes, owner=self._owner)
+        if not found:
+            raise EngineFailed(
+                Reason.SPAWN, f"the engine refuses its configuration: {refused.words}"
+            )
+        return found
 
 
 @dataclass(slots=True)

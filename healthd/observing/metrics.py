@@ -6,7 +6,7 @@ with their node. Histograms and the daemon's own counters are ordinary ones. No 
 free text.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,11 +21,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from healthd import __version__
-from healthd.model import IN_SERVICE, Health, Outcome, Reason
+from healthd.model import IN_SERVICE, AdminMode, Health, Outcome, Reason
+from healthd.probing.selfcheck import Fault
 from healthd.publishing.publisher import Outcome as PublicationOutcome
 from healthd.publishing.publisher import Publication
-from healthd.verdict.board import Board, Record, SlotVerdict
+from healthd.verdict.board import Board, Record
 from healthd.verdict.gate import Decision, Mode
+from healthd.verdict.ledger import SlotVerdict
 
 PREFIX = "healthd_"
 
@@ -84,7 +86,25 @@ class Metrics:
         )
         self.self_check_ok = Gauge(
             f"{PREFIX}self_check_ok",
-            "Whether the monitor's own line carried the latest request.",
+            "Whether the monitor can be trusted; if not, see self_check_fault.",
+            registry=registry,
+        )
+        self._faults = Gauge(
+            f"{PREFIX}self_check_fault",
+            "1 for each thing the monitor lacks.",
+            ["fault"],
+            registry=registry,
+        )
+        self.store_ok = Gauge(
+            f"{PREFIX}store_ok", "Whether the database takes what it is given.", registry=registry
+        )
+        self.clock_jumps = Counter(
+            f"{PREFIX}clock_jumps", "Jumps of the wall clock.", registry=registry
+        )
+        self._publication_slots = Counter(
+            f"{PREFIX}publication_slots",
+            "Slots by verdict: good when a node that users were given worked.",
+            ["publication", "verdict"],
             registry=registry,
         )
         self._publications = Counter(
@@ -102,7 +122,8 @@ class Metrics:
             f"{PREFIX}build_info", "Versions.", ["version", "xray"], registry=registry
         )
         self.engine_is(engine)
-        self.self_check_ok.set(1)
+        self.self_checked(())
+        self.store_ok.set(1)
         self.reload_ok.set(1)
         for outcome in START_OUTCOMES:
             self._starts.labels("xray", outcome)
@@ -116,8 +137,20 @@ class Metrics:
         """Count the start of an engine process."""
         self._starts.labels("xray", outcome).inc()
 
+    def self_checked(self, faults: Collection[Fault]) -> None:
+        """Tell what the monitor lacks now; nothing is best."""
+        self.self_check_ok.set(not faults)
+        for fault in Fault:
+            self._faults.labels(fault).set(fault in faults)
+
+    def publication_slot(self, publication: str, verdict: SlotVerdict) -> None:
+        """Count one slot of a publication."""
+        self._publication_slots.labels(publication, verdict).inc()
+
     def announce(self, publication: str) -> None:
         """Make a publication's counters exist at zero."""
+        for verdict in SlotVerdict:
+            self._publication_slots.labels(publication, verdict)
         for outcome in PublicationOutcome:
             self._publications.labels(publication, outcome)
 
@@ -157,6 +190,10 @@ class _FleetCollector(Collector):
         timestamp = _gauge("publication_timestamp_seconds", "When it was published.", label)
         nodes = _gauge("publication_nodes", "Nodes in it.", label)
         mode = _gauge("publication_mode", "1 for the mode in force.", [*label, "mode"])
+        eligible = _gauge("publication_eligible", "Nodes that count for its floor.", label)
+        floor = _gauge("publication_floor", "Nodes it holds at least.", label)
+        service = _gauge("publication_in_service", "Nodes of it that are in service.", label)
+        held = _gauge("publication_held", "Bad nodes that the brake keeps in it.", label)
         for publication in self._publications():
             name, served = publication.config.name, publication.published
             ids = frozenset(served.nodes) if served else frozenset()
@@ -170,7 +207,11 @@ class _FleetCollector(Collector):
             now = decision.mode if decision else Mode.WAITING
             for each in Mode:
                 mode.add_metric([name, each], float(each is now))
-        yield from (node, generation, timestamp, nodes, mode)
+            eligible.add_metric([name], decision.eligible if decision else 0)
+            floor.add_metric([name], decision.floor if decision else 0)
+            service.add_metric([name], decision.in_service if decision else 0)
+            held.add_metric([name], len(decision.held) if decision else 0)
+        yield from (node, generation, timestamp, nodes, mode, eligible, floor, service, held)
 
 
 def _gauges(records: Sequence[Record]) -> Iterator[Metric]:
@@ -179,6 +220,8 @@ def _gauges(records: Sequence[Record]) -> Iterator[Metric]:
     latency = _gauge("node_latency_seconds", "Of the latest good probe.", ["node"])
     probed = _gauge("node_last_probe_timestamp_seconds", "When it was last probed.", ["node"])
     good = _gauge("node_last_success_timestamp_seconds", "When that last went well.", ["node"])
+    admin = _gauge("node_admin", "1 for what an operator wants of the node.", ["node", "mode"])
+    slow = _gauge("node_slow", "Whether the node works, but slowly.", ["node"])
     for record in records:
         label = [record.node.id]
         up.add_metric(label, float(record.state.health in IN_SERVICE))
@@ -187,7 +230,10 @@ def _gauges(records: Sequence[Record]) -> Iterator[Metric]:
         latency.add_metric(label, float("nan") if record.latency is None else record.latency)
         probed.add_metric(label, record.last_probe or 0)
         good.add_metric(label, record.last_good or 0)
-    yield from (up, state, latency, probed, good)
+        for mode in AdminMode:
+            admin.add_metric([*label, mode], float(record.admin is mode))
+        slow.add_metric(label, float(record.speed.slow))
+    yield from (up, state, latency, probed, good, admin, slow)
 
 
 def _counters(records: Sequence[Record]) -> Iterator[Metric]:

@@ -13,4 +13,8 @@ def check_tls(ca_file: Path | None) -> ssl.SSLContext:
     Raises:
         OSError: the file cannot be read, or holds no certificate (``ssl.SSLError``).
     """
-    return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    # httpx sets the same on any context it is given: without this line the probes' ClientHello
+    # would change when the direct check is made for the first time.
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,7 +1,8 @@
-"""The control request: is it our own line that is broken?
+"""The control request: is it our own line that is broken, or the server that was asked?
 
 Every engine client carries an account that leads straight out, past every node. When a probe fails,
-the self-check URLs are asked through it: if no one of them answers, the failure proves nothing.
+the self-check URLs are asked through it: if no one of them answers, the failure proves nothing. The
+same is done with the bulk URL.
 
 A good answer must be younger than the failure it is to confirm, or the first probes to notice a
 dead check URL would be blamed on their nodes. So failures gather for a moment, and one request,
@@ -16,6 +17,13 @@ import trio
 
 from healthd.engines.client import Client
 from healthd.engines.tunnels import Tunnel
+from healthd.model import Reason
+
+OURS = frozenset({Reason.FOREIGN_PORT, Reason.ENGINE_EXIT, Reason.RESOURCES, Reason.RESOLVER})
+"""Reasons that say something about the monitor only."""
+
+LIMIT = 5.0
+"""Seconds for the control request; it takes 3 ms where the line is good."""
 
 GATHER = 0.2
 """Seconds that failures gather. A request costs about 1.5 ms of CPU: at most five a second."""
@@ -25,24 +33,26 @@ BAD_FOR = 2.0
 
 
 class Control:
-    """Asks about our own line, once for all the failures of one client.
+    """Asks past the nodes, once for all the failures of one client.
 
     Args:
-        ask: Asks the self-check URLs through a tunnel: whether one of them answers well, or None
-            when the client itself failed, which says nothing about the line.
+        ask: Asks through a tunnel: whether a good answer came, or None when the client itself
+            failed, which says nothing about what was asked.
         on_answer: Told each answer.
     """
 
     def __init__(
-        self, ask: Callable[[Tunnel], Awaitable[bool | None]], on_answer: Callable[[bool], None]
+        self,
+        ask: Callable[[Tunnel], Awaitable[bool | None]],
+        on_answer: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._ask = ask
         self._on_answer = on_answer
         self._gathering: WeakKeyDictionary[Client, _Round] = WeakKeyDictionary()
         self._bad_until: WeakKeyDictionary[Client, float] = WeakKeyDictionary()
 
-    async def line_is_good(self, tunnel: Tunnel) -> bool:
-        """Whether our own line carries requests, asked after this call began."""
+    async def is_good(self, tunnel: Tunnel) -> bool:
+        """Whether the way past this tunnel's node is good, asked after this call began."""
         client = tunnel.client
         if trio.current_time() < self._bad_until.get(client, 0.0):
             return False
@@ -51,7 +61,7 @@ class Control:
             return await self._lead(client, tunnel)
         await current.over.wait()
         # A leader that was cancelled (its node was removed) answered nothing: ask again.
-        return await self.line_is_good(tunnel) if current.good is None else current.good
+        return await self.is_good(tunnel) if current.good is None else current.good
 
     async def _lead(self, client: Client, tunnel: Tunnel) -> bool:
         current = self._gathering[client] = _Round()

@@ -4,6 +4,8 @@ A paused virtual machine, a stopped process or a starved CPU makes answers lie u
 deadlines pass. Who judges by such a deadline blames the nodes for the monitor's sleep.
 """
 
+from collections.abc import Callable
+
 import trio
 
 PERIOD = 0.5
@@ -14,9 +16,14 @@ LIMIT = 2.0
 
 
 class LoopWatch:
-    """Notices when the loop stood still."""
+    """Notices when the loop stood still.
 
-    def __init__(self) -> None:
+    Args:
+        on_late: Told each time.
+    """
+
+    def __init__(self, on_late: Callable[[], None] = lambda: None) -> None:
+        self._on_late = on_late
         self._late_at = float("-inf")
 
     async def run(self) -> None:
@@ -27,6 +34,7 @@ class LoopWatch:
             now = trio.current_time()
             if now - due > LIMIT:
                 self._late_at = now
+                self._on_late()
 
     def late_since(self, began: float) -> bool:
         """Whether the loop was late at any time after ``began`` (monotonic seconds)."""

@@ -37,7 +37,8 @@ class TunnelTransport(httpx.AsyncBaseTransport):
     """Sends each request through the tunnel in its ``extensions["tunnel"]``.
 
     Of the response's body no more is read than ``extensions["max_body"]`` bytes, give or take what
-    came along in the last read.
+    came along in the last read. ``extensions["on_received"]``, if given, is told how many bytes
+    each read brought from behind the tunnel, be they TLS, head or body.
 
     Args:
         tls: The context that verifies https URLs; one per daemon, as it takes 16 ms to make.
@@ -68,7 +69,8 @@ class TunnelTransport(httpx.AsyncBaseTransport):
         secure = url.scheme == "https"
         port = url.port or (443 if secure else 80)
         host = url.raw_host.decode("ascii")  # `url.host` would undo punycode
-        wire: _Wire = _SocksWire(sock, tunnel, host, port)
+        on_received = request.extensions.get("on_received", _ignore)
+        wire: _Wire = _SocksWire(sock, tunnel, host, port, on_received)
         if secure:
             wire = _TlsWire(wire, self._tls, host)
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
@@ -114,7 +116,17 @@ async def _next_event(http: h11.Connection, wire: "_Wire") -> object:
                 raise TunnelError(Reason.HTTP_PROTOCOL, "closed within the head of its answer")
             raise TunnelError(Reason.AUTH_OR_RESET, "closed without an answer")
         http.receive_data(data)
+        if not data:
+            return _last_event(http)
     return event
+
+
+def _last_event(http: h11.Connection) -> object:
+    """The end of an answer that only the end of the connection ends; any other was cut."""
+    try:
+        return http.next_event()
+    except h11.RemoteProtocolError as why:
+        raise TunnelError(Reason.HTTP_PROTOCOL, "closed within its answer") from why
 
 
 async def _connect(tunnel: Tunnel) -> trio.socket.SocketType:
@@ -143,13 +155,17 @@ def _translated() -> Iterator[None]:
     except ssl.SSLCertVerificationError as why:
         raise TunnelError(Reason.CHECK_TLS, why.verify_message) from why
     except ssl.SSLEOFError as why:
-        raise TunnelError(Reason.AUTH_OR_RESET, "closed within the TLS handshake") from why
+        raise TunnelError(Reason.AUTH_OR_RESET, "closed within TLS") from why
     except ssl.SSLError as why:
         raise TunnelError(Reason.CHECK_TLS, why.reason or "TLS failed") from why
     except OSError as why:
         raise TunnelError(Reason.AUTH_OR_RESET, why.strerror or "the connection broke") from why
     except h11.ProtocolError as why:
         raise TunnelError(Reason.HTTP_PROTOCOL, str(why)) from why
+
+
+def _ignore(_: int) -> None:
+    """Nobody wants to know."""
 
 
 class _Wire(Protocol):
@@ -160,8 +176,16 @@ class _Wire(Protocol):
 class _SocksWire:
     """The connection behind a SOCKS handshake, which travels with the first bytes sent."""
 
-    def __init__(self, sock: trio.socket.SocketType, tunnel: Tunnel, host: str, port: int) -> None:
+    def __init__(
+        self,
+        sock: trio.socket.SocketType,
+        tunnel: Tunnel,
+        host: str,
+        port: int,
+        on_received: Callable[[int], None],
+    ) -> None:
         self._sock = sock
+        self._on_received = on_received
         login = socks.authentication(tunnel.user, tunnel.password)
         self._prefix = login + socks.connect(host, port)
         self._connected = False
@@ -172,9 +196,9 @@ class _SocksWire:
             data = data[await self._sock.send(data) :]
 
     async def receive(self) -> bytes:
-        if not self._connected:
-            return await self._first()
-        return await self._sock.recv(_READ_SIZE)
+        data = await (self._sock.recv(_READ_SIZE) if self._connected else self._first())
+        self._on_received(len(data))
+        return data
 
     async def _first(self) -> bytes:
         """The first bytes behind the SOCKS replies, if any came along; else what follows."""

@@ -44,6 +44,10 @@ class Published:
     published_at: float
     """Wall-clock seconds."""
     nodes: tuple[str, ...]
+    mode: str = ""
+    """The gate's mode when it was published."""
+    removals: tuple[float, ...] = ()
+    """Wall-clock seconds at which bad nodes were removed of late: what the brake goes by."""
 
 
 class PublicationDirectory:
@@ -79,15 +83,18 @@ class PublicationDirectory:
             meta = json.loads((self.path / _CURRENT / META).read_bytes())
             published_at = datetime.fromisoformat(meta["generated_at"]).timestamp()
             nodes = tuple(str(node) for node in meta["nodes"])
-            return Published(int(meta["generation"]), published_at, nodes)
+            removals = tuple(float(at) for at in meta.get("removals", ()))
+            mode = str(meta.get("mode", ""))
+            return Published(int(meta["generation"]), published_at, nodes, mode, removals)
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def holds(self, documents: Mapping[str, bytes]) -> bool:
-        """Whether exactly these bytes are being served already."""
+        """Whether exactly these bytes are being served already, under exactly these names."""
+        wanted = {*documents, META}
         try:
-            served = {path.name for path in (self.path / _CURRENT).iterdir()} - {META}
-            return served == set(documents) and all(
+            served = {path.name for path in (self.path / _CURRENT).iterdir()}
+            return served == wanted == self._names() and all(
                 (self.path / name).read_bytes() == document for name, document in documents.items()
             )
         except OSError:
@@ -100,6 +107,7 @@ class PublicationDirectory:
         nodes: Sequence[str],
         about: Mapping[str, Any],
         now: float,
+        removals: Sequence[float] = (),
     ) -> Published:
         """Write a new generation and flip to it.
 
@@ -108,17 +116,21 @@ class PublicationDirectory:
             nodes: Ids of the nodes in them, in order.
             about: More keys for meta.json.
             now: Wall-clock seconds.
+            removals: Kept beside the nodes they brought about, so that both are there or neither.
 
         Raises:
-            OSError: something could not be written; what was served before still is.
+            OSError: something could not be written. What was served before still is; or the new
+                generation is, when only what follows the flip has failed.
         """
-        number = self._highest() + 1
-        modified = max(int(now), self._modified() + 1)
+        served = self.current()
+        number = self._highest(served) + 1
+        modified = max(int(now), self._modified(served) + 1)
         generated = datetime.fromtimestamp(modified, UTC)
         meta = {
             "generation": number,
             "generated_at": generated.isoformat().replace("+00:00", "Z"),
             **about,
+            "removals": [round(at, 3) for at in removals],
             "nodes": list(nodes),
             "files": {
                 name: {"sha256": hashlib.sha256(document).hexdigest(), "bytes": len(document)}
@@ -128,10 +140,14 @@ class PublicationDirectory:
         files = {**documents, META: json.dumps(meta, indent=2, ensure_ascii=False).encode() + b"\n"}
         self._refuse_obstacles(files)
         self._write_generation(number, files, modified)
-        self._flip(number)
-        self._link(files)
+        self._flip(number, files)
+        try:
+            _sync(self.path)
+        finally:  # even if not: from the flip on, it is being served
+            self._link(files)
         self._prune(number)
-        return Published(number, float(modified), tuple(nodes))
+        mode = str(about.get("mode", ""))
+        return Published(number, float(modified), tuple(nodes), mode, tuple(removals))
 
     @property
     def _generations(self) -> Path:
@@ -141,19 +157,33 @@ class PublicationDirectory:
         names = (path.name for path in self._generations.iterdir())
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def _highest(self) -> int:
-        current = self.current()
-        return max([0, *self._numbers(), current.generation if current else 0])
+    def _generation(self, number: int) -> Path:
+        return self.path / _target(number)
 
-    def _modified(self) -> int:
+    def _temporary(self, number: int) -> Path:
+        """Where a generation is while it comes or goes: only whole ones have numbers for names."""
+        return self._generations / f".{number:08d}.tmp"
+
+    def _names(self) -> set[str]:
+        """The stable names that are there."""
+        return {
+            path.name
+            for path in self.path.iterdir()
+            if path.is_symlink() and str(path.readlink()) == f"{_CURRENT}/{path.name}"
+        }
+
+    def _highest(self, served: Published | None) -> int:
+        return max([0, *self._numbers(), served.generation if served else 0])
+
+    def _modified(self, served: Published | None) -> int:
         """The time of modification that nginx shows now."""
         try:
             return int((self.path / _CURRENT / META).stat().st_mtime)
         except OSError:
-            return 0
+            return int(served.published_at) if served else 0
 
     def _write_generation(self, number: int, files: Mapping[str, bytes], modified: int) -> None:
-        temporary = self._generations / f".{number:08d}.tmp"
+        temporary = self._temporary(number)
         _remove(temporary)
         try:
             temporary.mkdir(mode=_DIRECTORY_MODE)
@@ -161,10 +191,10 @@ class PublicationDirectory:
             for name, content in files.items():
                 self._write(temporary / name, content, modified)
             _sync(temporary)
-            temporary.rename(self._generations / f"{number:08d}")
+            temporary.rename(self._generation(number))
             _sync(self._generations)
         except BaseException:
-            _remove(temporary)
+            self._discard(number)  # nobody serves it
             raise
 
     def _write(self, path: Path, content: bytes, modified: int) -> None:
@@ -195,32 +225,58 @@ class PublicationDirectory:
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
-    def _flip(self, number: int) -> None:
+    def _flip(self, number: int, names: Iterable[str]) -> None:
+        """Serve a generation. Names that it lacks go first, so that none ever leads nowhere."""
+        before = set[str]()
         try:
-            _link(self.path / _CURRENT, f"{_GENERATIONS}/{number:08d}")
+            before = self._names()
+            self._unlink(before.difference(names))
+            _link(self.path / _CURRENT, _target(number))
         except BaseException:
-            _remove(self._generations / f"{number:08d}")  # nobody serves it
+            if not self._serves(number):  # a network's file system may fail what it has done
+                with suppress(OSError):
+                    self._link(before)
+                self._discard(number)
             raise
-        _sync(self.path)  # outside: from the rename on, it is being served
+
+    def _serves(self, number: int) -> bool:
+        link = self.path / _CURRENT
+        return link.is_symlink() and str(link.readlink()) == _target(number)
+
+    def _unlink(self, names: Iterable[str]) -> None:
+        """Take away stable names, and have that on disk."""
+        gone = sorted(names)
+        for name in gone:
+            (self.path / name).unlink()
+        if gone:
+            _sync(self.path)
 
     def _link(self, names: Iterable[str]) -> None:
-        """The stable names. Made after the flip, so that none ever leads nowhere."""
-        wanted = {name: f"{_CURRENT}/{name}" for name in names}
-        for name, target in wanted.items():
-            path = self.path / name
-            if not (path.is_symlink() and str(path.readlink()) == target):
-                _link(path, target)
-        for path in self.path.iterdir():
-            ours = path.is_symlink() and str(path.readlink()).startswith(f"{_CURRENT}/")
-            if ours and path.name not in wanted:
-                path.unlink()  # a format that is no longer published
+        """Make the stable names that are missing, and have them on disk."""
+        missing = sorted(set(names) - self._names())
+        for name in missing:
+            _link(self.path / name, f"{_CURRENT}/{name}")
+        if missing:
+            _sync(self.path)
+
+    def _discard(self, number: int) -> None:
+        """Remove a generation as well as can be: what stays behind is for `sweep`, or for later."""
+        with suppress(OSError):
+            with suppress(FileNotFoundError):
+                self._generation(number).rename(self._temporary(number))
+            _remove(self._temporary(number))
 
     def _prune(self, newest: int) -> None:
-        for number in self._numbers()[:-KEEP]:
-            if number != newest:
-                # The new one is live; an old one that cannot be removed is no failure of it.
-                with suppress(OSError):
-                    _remove(self._generations / f"{number:08d}")
+        """The last ones stay. The new one is live: that old ones cannot go is no failure of it."""
+        with suppress(OSError):
+            for number in self._numbers()[:-KEEP]:
+                if number != newest:
+                    self._discard(number)
+
+
+def _target(number: int) -> str:
+    """Where `.current` leads while this generation is served."""
+    return f"{_GENERATIONS}/{number:08d}"
 
 
 def _link(path: Path, target: str) -> None:

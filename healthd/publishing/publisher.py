@@ -5,7 +5,7 @@ asked whether it takes the Xray configurations.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
@@ -17,7 +17,8 @@ from healthd.errors import EngineFailed, LinkError, PublishError
 from healthd.model import Node, redact
 from healthd.publishing import links, xray
 from healthd.publishing.directory import PublicationDirectory, Published
-from healthd.verdict.gate import Decision
+from healthd.verdict import gate
+from healthd.verdict.gate import Decision, Memory
 
 Check = Callable[[bytes], Awaitable[str | None]]
 """Asks the engine about one configuration: None, or its words of refusal."""
@@ -36,6 +37,22 @@ class Outcome(StrEnum):
     """It could not be written."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The two clocks: the gate measures on the monotonic one, files outlive it."""
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+
+    def to_wall(self, at: float) -> float:
+        """The wall-clock second of a monotonic one."""
+        return at + self.wall() - self.monotonic()
+
+    def to_monotonic(self, at: float) -> float:
+        """The monotonic second of a wall-clock one; what lies in the future is now."""
+        return min(at - self.wall(), 0.0) + self.monotonic()
+
+
 @dataclass(slots=True)
 class Publication:
     """One ``[[publish]]`` table at work."""
@@ -43,9 +60,10 @@ class Publication:
     config: PublishConfig
     check_url: str
     check: Check
-    now: Callable[[], float]
-    """The wall clock."""
+    clocks: Clocks
     published: Published | None = None
+    memory: Memory = field(default_factory=Memory)
+    """What the gate must know of its decisions so far."""
 
     @property
     def directory(self) -> PublicationDirectory:
@@ -57,8 +75,16 @@ class Publication:
         return not self.config.select or not node.tags.isdisjoint(self.config.select)
 
     def load(self) -> None:
-        """Take up what the last run published."""
-        self.published = self.directory.current()
+        """Take up what is being served: by an earlier run, or before a failure behind the flip."""
+        self.published = served = self.directory.current()
+        if served is None:
+            self.memory = Memory()
+            return
+        self.memory = Memory(
+            published=served.nodes,
+            removals=tuple(self.clocks.to_monotonic(at) for at in served.removals),
+            panic=served.mode in gate.PANIC,
+        )
 
     async def publish(self, decision: Decision) -> Outcome:
         """Bring what is served in line with the gate's decision.
@@ -72,25 +98,23 @@ class Publication:
             return Outcome.KEPT
         documents = await trio.to_thread.run_sync(self.render, nodes)
         if await trio.to_thread.run_sync(self.directory.holds, documents):
-            # Also after a failure behind the flip, or a reload in the middle of another's.
-            self.published = self.directory.current()
+            if self.published is None or self.published.nodes != tuple(node.id for node in nodes):
+                self.load()  # after a failure behind the flip, or a reload amid another's
             return Outcome.UNCHANGED
         await self._verify(documents, nodes)
-        about = {
-            "publication": self.config.name,
-            "mode": decision.mode,
-            "why": dict(decision.why),
-        }
+        memory = gate.after_publishing(decision, self.clocks.monotonic())
         write = partial(
             self.directory.publish,
             documents,
-            nodes=[node.id for node in nodes],
-            about=about,
-            now=self.now(),
+            nodes=memory.published,
+            about={"publication": self.config.name, **_about(decision)},
+            now=self.clocks.wall(),
+            removals=[self.clocks.to_wall(at) for at in memory.removals],
         )
         try:
             # Never abandoned half-way: a thread that was begun is waited for, even at the end.
             self.published = await trio.to_thread.run_sync(write)
+            self.memory = memory
         except OSError as why:
             words = f"cannot write {why.filename or self.config.directory}: {why.strerror}"
             raise PublishError(self.config.name, Outcome.FAILED, words) from why
@@ -122,3 +146,15 @@ class Publication:
         except EngineFailed as why:
             words = f"cannot verify {xray.FILE}: {why}"
             raise PublishError(self.config.name, Outcome.FAILED, words) from why
+
+
+def _about(decision: Decision) -> dict[str, object]:
+    """What meta.json tells of the decision."""
+    return {
+        "mode": decision.mode,
+        "eligible": decision.eligible,
+        "in_service": decision.in_service,
+        "floor": decision.floor,
+        "held": list(decision.held),
+        "why": decision.why,
+    }

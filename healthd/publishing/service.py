@@ -1,19 +1,21 @@
 """The publishing loop: level-triggered, debounced, spaced, and it tries again after a failure.
 
-Whatever happened since the last look, only the latest state of the board is published.
+Whatever happened since the last look, only the latest state of the board is published. It also
+looks again when time alone may have changed the gate's decision.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 import structlog
 import trio
 
 from healthd.config import GateConfig
 from healthd.errors import PublishError
-from healthd.model import Health, Node
 from healthd.publishing.publisher import Outcome, Publication
 from healthd.verdict import gate
-from healthd.verdict.gate import Decision
+from healthd.verdict.gate import Candidate, Decision, Mode
 
 log = structlog.get_logger()
 
@@ -21,16 +23,31 @@ RETRY = 30.0
 """Seconds until a publication that failed is tried again by itself."""
 
 
+class Difference(TypedDict):
+    """Node ids that came, and those that went with the reason in words."""
+
+    added: list[str]
+    removed: dict[str, str]
+
+
+_SETTLED = {Mode.NORMAL, Mode.WAITING}
+"""Modes that nobody needs to be woken for."""
+
+
+OnOutcome = Callable[[Publication, Outcome, Sequence[str], Decision], None]
+"""Told an attempt: what became of it, the nodes served before, and what the gate had decided."""
+
+
 class PublishingService:
     """Keeps every publication in line with the board.
 
     Args:
         publications: What to publish.
-        nodes: Gives the fleet, in failover order.
-        health: Gives the health of every node, by id.
+        candidates: Gives the fleet, in failover order.
         first_round_over: Whether every node has had a verdict.
         first_round_ends: Monotonic seconds after which publishing begins all the same.
-        config: Debounce and spacing.
+        monitor_ok: Whether the monitor's own self-check is good.
+        config: The gate's parameters, debounce and spacing among them.
         on_outcome: Told each attempt.
     """
 
@@ -38,27 +55,30 @@ class PublishingService:
         self,
         publications: Sequence[Publication],
         *,
-        nodes: Callable[[], Sequence[Node]],
-        health: Callable[[], Mapping[str, Health]],
+        candidates: Callable[[], Sequence[Candidate]],
         first_round_over: Callable[[], bool],
         first_round_ends: float,
+        monitor_ok: Callable[[], bool],
         config: GateConfig,
-        on_outcome: Callable[[Publication, Outcome], None],
+        on_outcome: OnOutcome,
     ) -> None:
         self.publications = tuple(publications)
         self.config = config
         self.decisions: dict[str, Decision] = {}
-        self._nodes = nodes
-        self._health = health
+        self._candidates = candidates
         self._first_round_over = first_round_over
         self._first_round_ends = first_round_ends
-        self._started = False
+        self._monitor_ok = monitor_ok
+        self._started = self._replaced = False
         self._on_outcome = on_outcome
         self._dirty = trio.Event()
 
     def apply(self, publications: Sequence[Publication], config: GateConfig) -> None:
         """Take up other publications, or other parameters."""
         self.publications, self.config = tuple(publications), config
+        names = {publication.config.name for publication in publications}
+        self.decisions = {name: made for name, made in self.decisions.items() if name in names}
+        self._replaced = True
         self.touch()
 
     def touch(self) -> None:
@@ -73,9 +93,15 @@ class PublishingService:
                 await self._dirty.wait()
             await trio.sleep(self.config.debounce)
             self._dirty = trio.Event()
+            if self._replaced:
+                # Anew: one of those before them may have been publishing while they were made.
+                self._replaced = False
+                for publication in self.publications:
+                    publication.load()
             outcomes = [await self._publish(publication) for publication in self.publications]
-            failed = {Outcome.FAILED, Outcome.REFUSED}.intersection(outcomes)
-            again = trio.current_time() + RETRY if failed else float("inf")
+            again = min((made.look_again for made in self.decisions.values()), default=math.inf)
+            if {Outcome.FAILED, Outcome.REFUSED}.intersection(outcomes):
+                again = min(again, trio.current_time() + RETRY)
             if not self._started:
                 again = min(again, max(self._first_round_ends, trio.current_time() + 0.1))
             if Outcome.PUBLISHED in outcomes:
@@ -85,33 +111,66 @@ class PublishingService:
         """The gate's decision as things stand."""
         over = self._first_round_over() or trio.current_time() >= self._first_round_ends
         self._started = self._started or over  # nodes that join later do not close the gate again
-        served = publication.published
         return gate.decide(
-            [node for node in self._nodes() if publication.takes(node)],
-            self._health(),
-            published=frozenset(served.nodes if served else ()),
+            [each for each in self._candidates() if publication.takes(each.node)],
+            publication.memory,
+            now=trio.current_time(),
+            rules=self.config,
+            limit=publication.config.limit,
             first_round_over=self._started,
+            monitor_ok=self._monitor_ok(),
         )
 
     async def _publish(self, publication: Publication) -> Outcome:
         name = publication.config.name
-        decision = self.decisions[name] = self.decide(publication)
-        before = publication.published
+        decision = self.decide(publication)
+        _log_decision(name, self.decisions.get(name), decision)
+        self.decisions[name], publication.memory = decision, decision.memory
+        before = publication.published.nodes if publication.published else ()
         try:
             outcome = await publication.publish(decision)
         except PublishError as why:
             outcome = Outcome(why.outcome)
             # Expected, and told in full by its words: no traceback.
             log.error("publication_failed", publication=name, outcome=why.outcome, why=why.why)  # noqa: TRY400
-        self._on_outcome(publication, outcome)
-        if outcome is Outcome.PUBLISHED and publication.published is not None:
-            old, new = set(before.nodes if before else ()), set(publication.published.nodes)
-            log.info(
-                "config_published",
-                publication=name,
-                generation=publication.published.generation,
-                nodes=len(new),
-                added=sorted(new - old),
-                removed={node: decision.why.get(node, "removed") for node in sorted(old - new)},
-            )
+        if outcome is Outcome.PUBLISHED:
+            _log_publication(publication, before, decision)
+        self._on_outcome(publication, outcome, before, decision)
         return outcome
+
+
+def _log_decision(name: str, before: Decision | None, now: Decision) -> None:
+    """Tell when the gate changes its mode, and when the brake holds something."""
+    if before is None or before.mode is not now.mode:
+        tell = log.info if now.mode in _SETTLED else log.warning
+        tell("gate_mode_changed", publication=name, mode=now.mode.value, summary=now.summary)
+    if now.held and (before is None or before.held != now.held):
+        log.warning(
+            "removals_held",
+            publication=name,
+            nodes={node_id: now.why[node_id] for node_id in now.held},
+            unconfirmed=list(now.unconfirmed),
+        )
+
+
+def _log_publication(publication: Publication, was: Sequence[str], decision: Decision) -> None:
+    generation = publication.published.generation if publication.published else 0
+    log.info(
+        "config_published",
+        publication=publication.config.name,
+        generation=generation,
+        nodes=len(decision.nodes or ()),
+        mode=decision.mode.value,
+        summary=decision.summary,
+        **difference(was, decision),
+    )
+
+
+def difference(was: Sequence[str], decision: Decision) -> Difference:
+    """What a publication added, and what it removed and why."""
+    old, new = set(was), {node.id for node in decision.nodes or ()}
+    why = decision.why
+    return {
+        "added": sorted(new - old),
+        "removed": {node_id: why.get(node_id, "removed") for node_id in sorted(old - new)},
+    }

@@ -1,8 +1,7 @@
 """/metrics, /healthz, /readyz and the read-only API. Shows nothing secret."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import trio
@@ -15,8 +14,11 @@ from starlette.routing import Route
 from healthd import __version__
 from healthd.model import Health
 from healthd.observing.metrics import Metrics
+from healthd.probing.selfcheck import Fault
 from healthd.publishing.publisher import Publication
 from healthd.publishing.service import PublishingService
+from healthd.serving.control import shown
+from healthd.serving.words import utc
 from healthd.verdict.board import Board, Record
 
 
@@ -29,14 +31,16 @@ class Surface:
         metrics: What /metrics renders.
         publishing: The publishing service.
         stalled: Gives nodes whose task is stuck.
-        self_check_ok: Gives the latest answer about the monitor's own line.
+        faults: Gives what the monitor lacks, by kind, in words.
+        store_problem: Gives what is wrong with the database, in words.
     """
 
     board: Board
     metrics: Metrics
     publishing: PublishingService
     stalled: Callable[[], Sequence[str]]
-    self_check_ok: Callable[[], bool]
+    faults: Callable[[], Mapping[Fault, str]]
+    store_problem: Callable[[], str | None]
 
     def application(self) -> Starlette:
         """The application to serve."""
@@ -71,7 +75,9 @@ class Surface:
         return JSONResponse(
             {
                 "version": __version__,
-                "self_check_ok": self.self_check_ok(),
+                "self_check_ok": not self.faults(),
+                "self_check_faults": dict(self.faults()),
+                "store_problem": self.store_problem(),
                 "nodes": [_node(record, record.node.id in served) for record in self.board],
                 "publications": [_publication(self.publishing, each) for each in publications],
             }
@@ -88,12 +94,15 @@ def _node(record: Record, published: bool) -> dict[str, Any]:
         "address": record.node.endpoint.address,
         "port": record.node.endpoint.port,
         "health": state.health,
-        "since": _time(record.changed),
+        "since": utc(record.changed),
         "reason": None if state.health is Health.UP else state.reason,
         "evidence": record.evidence,
+        "admin": record.admin,
+        "override": shown(record.override) if record.override else None,
+        "slow": record.speed.slow,
         "latency_ms": None if record.latency is None else round(record.latency * 1000, 1),
-        "last_probe": _time(record.last_probe),
-        "last_success": _time(record.last_good),
+        "last_probe": utc(record.last_probe),
+        "last_success": utc(record.last_good),
         "last_result": None
         if result is None
         else {"outcome": result.outcome, "reason": result.reason, "detail": result.detail},
@@ -108,14 +117,10 @@ def _publication(service: PublishingService, publication: Publication) -> dict[s
         "name": name,
         "directory": str(publication.config.directory),
         "mode": decision.mode if decision else "waiting",
+        "summary": decision.summary if decision else "",
+        "held": list(decision.held) if decision else [],
         "generation": served.generation if served else 0,
-        "published_at": _time(served.published_at) if served else None,
+        "published_at": utc(served.published_at) if served else None,
         "nodes": list(served.nodes) if served else [],
         "why": dict(decision.why) if decision else {},
     }
-
-
-def _time(wall: float | None) -> str | None:
-    if wall is None:
-        return None
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -78,7 +78,7 @@ class Record:
     @property
     def publishable(self) -> Node:
         """What users may be given: a changed endpoint only once it has proved itself."""
-        if self.proven is None or self.state.health is not Health.UNKNOWN:
+        if self.proven is None or self.proven.fingerprint == self.node.fingerprint:
             return self.node
         return replace(
             self.node, endpoint=self.proven.endpoint, fingerprint=self.proven.fingerprint

@@ -2,8 +2,9 @@
 
 As routers damp a flapping route (RFC 2439): every fall adds 1000 points, points decay with a
 half-life (15 min), and are capped. A node whose points reach `damping_hold` at a fall is held from
-then on, until they have decayed below `damping_release`. With the defaults three falls within some
-ten minutes hold a node for about twenty; one that falls every few hours is never held.
+then on, until they have decayed below `damping_release`. With the defaults three falls within eight
+minutes hold a node for about twenty; so do falls that go on every eleven minutes or sooner. One
+that falls every quarter of an hour or more seldom is never held.
 """
 
 from dataclasses import dataclass

@@ -13,16 +13,22 @@ about many nodes at once:
                 everything that ever worked; publish only what works, however little that is
 
 In the first three, and in freeze, what is published stays byte for byte; but what an operator took
-out himself leaves (once the first round is over). Modes of panic end when one node more than the
-floor has been in service for `panic_hold`.
+out himself leaves, and what he forces up joins (once the first round is over). When he took out all
+there is, the least bad of the others replace it; without others it stays: a publication is never
+emptied. Modes of panic end when one node more than the floor has been in service for `panic_hold`.
 
 The floor is `max(min_nodes, ceil(floor * N))` of the N eligible nodes: those an operator did not
-take out, the engine takes, and that are known at all.
+take out, the engine takes, and that are known at all. It is filled up with these only, and never
+with one that never worked, unless it is published.
 
 The brake holds removals, and removals only. When more than `mass_failure` of N (and at least two)
 fell within `mass_failure_within`, none of them is removed before its fall is confirmed by a probe
 that asks another check URL first. And within `removal_period` at most `max_removals` of N (at least
 one) are removed. What floor or brake keeps in although it is bad is listed last.
+
+A publication's limit is hard. What the brake keeps in keeps its place, or the limit would remove it
+for a better node; but at least one good node is published, and neither a good one that is published
+nor one that is forced up has to leave for a bad one.
 
 A node that the engine refuses leaves at once: no document that holds it would be published at all.
 """
@@ -171,9 +177,12 @@ def decide(
 
 def after_publishing(decision: Decision, now: float) -> Memory:
     """The memory once the decision's nodes are what is being served."""
+    published = decision.memory.published
+    if decision.nodes is not None:
+        published = tuple(node.id for node in decision.nodes)
     return replace(
         decision.memory,
-        published=tuple(node.id for node in decision.nodes or ()),
+        published=published,
         removals=(*decision.memory.removals, *(now for _ in decision.removes)),
     )
 
@@ -192,8 +201,9 @@ class _Gate:
         self.all = candidates
         self.was_in = frozenset(memory.published)
         self.now, self.rules, self.limit = now, rules, limit
-        since = now - rules.removal_period
-        self.memory = replace(memory, removals=tuple(at for at in memory.removals if at > since))
+        # Compared as `_look_again` computes it: a sum may be rounded to another side than a gap.
+        recent = tuple(at for at in memory.removals if now < at + rules.removal_period)
+        self.memory = replace(memory, removals=recent)
         self.eligible = [each for each in candidates if self._is_eligible(each)]
         self.good = [each for each in self.eligible if self._is_good(each)]
         self._are_good = frozenset(self.good)
@@ -208,8 +218,8 @@ class _Gate:
         if not any(each.forced_up or each.health in IN_SERVICE for each in self.good):
             return self._stay(Mode.LAST_GOOD, "no node is up")
         mode = self._mode()
-        if mode is Mode.FREEZE:
-            return self._stay(mode, "too few nodes are up")
+        if mode is Mode.FREEZE and self.was_in:
+            return self._stay(mode, "too few nodes are up, or not for long enough")
         return self._publish(mode)
 
     # --- who counts ---
@@ -236,55 +246,74 @@ class _Gate:
         enough = len(self.good) >= min(self.floor + 1, len(self.eligible))
         since = self.memory.enough_since
         since = (self.now if since is None else since) if enough and not below else None
-        over = since is not None and self.now - since >= self.rules.panic_hold
+        over = since is not None and self.now >= since + self.rules.panic_hold
         self.memory = replace(self.memory, panic=not over, enough_since=None if over else since)
         return Mode.NORMAL if over else Mode(self.rules.mode)
 
     # --- decisions ---
 
     def _stay(self, mode: Mode, because: str) -> Decision:
-        """What is published stays byte for byte, except for what the operator took out."""
+        """What is published stays byte for byte, except for what the operator wants himself."""
+        if mode is not Mode.FREEZE:  # there, panic may be about to end; here nobody is in service
+            self.memory = replace(self.memory, enough_since=None)
+        nodes = None if mode is Mode.WAITING else self._as_the_operator_wants()
+        inside = self.was_in if nodes is None else {node.id for node in nodes}
         for each in self.all:
-            where = "in" if each.node.id in self.was_in else "out"
-            self.why[each.node.id] = f"{where}: {_about(each)}; {because}"
+            where = "in" if each.node.id in inside else "out"
+            alone = each.taken_out and where == "in" and mode is not Mode.WAITING
+            note = "; kept: there is nothing else to publish" if alone else ""
+            self.why[each.node.id] = f"{where}: {_about(each)}; {because}{note}"
+        return self._decision(mode, nodes)
+
+    def _as_the_operator_wants(self) -> tuple[Node, ...] | None:
+        """What is published, less what he took out, plus what he forces up; None if it is that."""
         by_id = {each.node.id: each for each in self.all if not each.taken_out}
         left = [by_id[node_id] for node_id in self.memory.published if node_id in by_id]
-        if mode is Mode.WAITING or len(left) == len(self.was_in):
-            return self._decision(mode, None)
-        writable = tuple(each.node for each in left if each.health is not Health.INVALID)
-        return self._decision(mode, writable or None)
+        joining = [c for c in self.eligible if c.forced_up and c.node.id not in self.was_in]
+        if self.limit:
+            joining = joining[: max(0, self.limit - len(left))]
+        if len(left) == len(self.was_in) and not joining:
+            return None
+        chosen = [c for c in left if c.health is not Health.INVALID] + joining
+        if not chosen and any(c.taken_out and c.node.id in self.was_in for c in self.all):
+            bad = self._bad()
+            chosen = self._chosen(bad, frozenset(), self._filling(Mode.TOP_UP, bad, frozenset()))
+        return tuple(each.node for each in chosen) or None
 
     def _publish(self, mode: Mode) -> Decision:
-        bad = [
-            each
-            for each in self.all
-            if not (self._is_good(each) or each.taken_out or each.health is Health.INVALID)
-        ]
-        leaving = sorted((c for c in bad if c.node.id in self.was_in), key=_badness, reverse=True)
+        bad = self._bad()
+        leaving = [each for each in reversed(bad) if each.node.id in self.was_in]
         unconfirmed = self._unconfirmed(leaving)
         free = [each for each in leaving if each not in unconfirmed]
         room = allowance(len(self.eligible), self.rules) - len(self.memory.removals)
-        braked = frozenset(free[max(0, room) :])
-        held = unconfirmed | braked
-        filling = frozenset(self._filling(mode, bad, held))
-        chosen = self._ordered(sorted(held | filling, key=_badness))
+        held = unconfirmed | frozenset(free[max(0, room) :])
+        filling = self._filling(mode, bad, held)
+        chosen = self._chosen(bad, held, filling)
         inside = frozenset(chosen)
-        self._explain(inside, unconfirmed, braked, filling)
+        self._explain(inside, held, unconfirmed, frozenset(filling))
         return self._decision(
             mode,
             tuple(each.node for each in chosen),
-            held=tuple(each.node.id for each in leaving if each in held),
-            unconfirmed=tuple(each.node.id for each in leaving if each in unconfirmed),
+            held=tuple(each.node.id for each in leaving if each in held & inside),
+            unconfirmed=tuple(each.node.id for each in leaving if each in unconfirmed & inside),
             removes=tuple(each.node.id for each in leaving if each not in inside),
         )
 
+    def _bad(self) -> list[Candidate]:
+        """Those that only floor or brake can keep in, the least bad first, equals in order."""
+        bad = (c for c in self.all if c.health in _WORSE and not (c.forced_up or c.taken_out))
+        return sorted(bad, key=_badness)
+
     def _unconfirmed(self, leaving: Sequence[Candidate]) -> frozenset[Candidate]:
         """Of those who would leave: whose fall must be confirmed, as many fell at once."""
-        recent = self.now - self.rules.mass_failure_within
-        fell = sum(each.fell is not None and each.fell > recent for each in self.eligible)
-        if fell < _MANY or fell <= self.rules.mass_failure * len(self.eligible):
-            return frozenset()
-        return frozenset(c for c in leaving if c.fell is not None and not c.confirmed)
+        fell = sorted(each.fell for each in self.eligible if each.fell is not None)
+        share = math.floor(round(self.rules.mass_failure * len(self.eligible), 9))
+        many = max(_MANY, share + 1)
+        at_once: set[float] = set()
+        for first, last in enumerate(fell[many - 1 :]):
+            if last < fell[first] + self.rules.mass_failure_within:
+                at_once.update(fell[first : first + many])
+        return frozenset(c for c in leaving if c.fell in at_once and not c.confirmed)
 
     def _filling(
         self, mode: Mode, bad: Sequence[Candidate], held: AbstractSet[Candidate]
@@ -292,7 +321,7 @@ class _Gate:
         """The bad nodes that fill up to the floor; in mode all, whatever ever worked."""
         pool = [
             each
-            for each in sorted(bad, key=_badness)
+            for each in bad
             if each not in held and (each.last_good is not None or each.node.id in self.was_in)
         ]
         if mode is Mode.ALL:
@@ -301,13 +330,23 @@ class _Gate:
             return []
         return pool[: max(0, self.floor - len(self.good) - len(held))]
 
-    def _ordered(self, kept: Sequence[Candidate]) -> list[Candidate]:
+    def _chosen(
+        self,
+        bad: Sequence[Candidate],
+        held: AbstractSet[Candidate],
+        filling: Sequence[Candidate],
+    ) -> list[Candidate]:
         """The good ones in their order, the bad ones last, no more than the limit."""
         good = sorted(self.good, key=self._rank)
+        kept = [*(each for each in bad if each in held), *filling]
         if self.limit:
-            # The bad ones that are kept keep their places: else the limit would remove them.
-            good = good[: max(1, self.limit - len(kept))]
-        return [*good, *kept][: self.limit or None]
+            firm = sum(each.forced_up or each.node.id in self.was_in for each in good)
+            places = max(1, self.limit - len(held), min(firm, self.limit))
+            first = frozenset(sorted(good, key=lambda each: not each.forced_up)[:places])
+            good = [each for each in good if each in first]
+            kept = kept[: self.limit - len(good)]
+        staying = frozenset(kept)
+        return [*good, *(each for each in bad if each in staying)]
 
     def _rank(self, each: Candidate) -> int:
         """Slow ones after the others, those on probation last; the sort keeps the rest as it is."""
@@ -322,26 +361,25 @@ class _Gate:
     def _explain(
         self,
         chosen: AbstractSet[Candidate],
+        held: AbstractSet[Candidate],
         unconfirmed: AbstractSet[Candidate],
-        braked: AbstractSet[Candidate],
         filling: AbstractSet[Candidate],
     ) -> None:
         floor = f"floor {self.floor} of {len(self.eligible)}"
         floor += " met" if len(self.good) >= self.floor else " not met"
+        room = f"{allowance(len(self.eligible), self.rules)} of {len(self.eligible)}"
+        brake = f"at most {room} may be removed in {self.rules.removal_period:g} s"
         places = ("", "; slow: listed later", "; on probation: listed last")
         for each in self.all:
-            if each in unconfirmed:
+            if each not in chosen:
+                wanted = each in self._are_good or each in held or each in filling
+                note = f"; beyond the limit of {self.limit}" if wanted else f"; {floor}"
+            elif each in unconfirmed:
                 note = "; kept: many fell at once, not confirmed by another check URL yet"
-            elif each in braked:
-                note = f"; kept: {len(self.memory.removals)} removals of late, and no more allowed"
-            elif each in filling:
-                note = f"; kept: {floor}"
-            elif each in chosen:
-                note = places[self._rank(each)]
-            elif each in self._are_good:
-                note = f"; beyond the limit of {self.limit}"
+            elif each in held:
+                note = f"; kept: {brake}"
             else:
-                note = f"; {floor}"
+                note = f"; kept: {floor}" if each in filling else places[self._rank(each)]
             where = "in" if each in chosen else "out"
             self.why[each.node.id] = f"{where}: {_about(each)}{note}"
 
@@ -372,9 +410,6 @@ class _Gate:
         """The next moment at which time alone changes something."""
         moments = [each.probation_until for each in self.good]
         moments += [at + self.rules.removal_period for at in self.memory.removals]
-        moments += [
-            each.fell + self.rules.mass_failure_within for each in self.all if each.fell is not None
-        ]
         if self.memory.enough_since is not None:
             moments.append(self.memory.enough_since + self.rules.panic_hold)
         return _next(moments, self.now)
@@ -384,14 +419,16 @@ def _next(moments: Iterable[float | None], now: float) -> float:
     return min((at for at in moments if at is not None and at > now), default=math.inf)
 
 
-_WORSE = {Health.SUSPECT: 0, Health.UNKNOWN: 1, Health.RECOVERING: 1, Health.HELD: 2}
-"""Among the bad: who is least bad. All others are down, or refused by the engine."""
+_WORSE = {Health.RECOVERING: 0, Health.HELD: 1, Health.DOWN: 2}
+"""Among the bad: who is least bad."""
 
 
 def _badness(each: Candidate) -> tuple[int, float]:
     """The least bad first: by health, then by latest success."""
-    rank = _WORSE.get(each.health, 4 if each.health is Health.INVALID else 3)
-    return rank, -(each.last_good or 0.0)
+    return _WORSE[each.health], -(each.last_good or 0.0)
+
+
+_SUCCEEDING = {Health.RECOVERING, Health.HELD}
 
 
 def _about(each: Candidate) -> str:
@@ -399,7 +436,9 @@ def _about(each: Candidate) -> str:
     words = f"{each.health}"
     if each.health not in {Health.UP, Health.UNKNOWN} and each.since is not None:
         words += f" since {_utc(each.since)}"
-        words += f" {each.reason}" if each.reason is not None else ""
+        # A reason is of the latest failure: to one that succeeds again it no longer applies.
+        failing = each.reason is not None and each.health not in _SUCCEEDING
+        words += f" {each.reason}" if failing else ""
         words += f", {each.evidence}" if each.evidence else ""
     if each.admin is AdminMode.ENABLED:
         return words

@@ -40,7 +40,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from healthd.config import VerdictConfig
-from healthd.model import IN_SERVICE, Health, Outcome, Reason, Result
+from healthd.model import Health, Outcome, Reason, Result
 from healthd.verdict import damping
 from healthd.verdict.damping import Penalty
 
@@ -136,7 +136,8 @@ class State:
     slots: tuple[bool, ...] = ()
     """Verdicts of the latest slots, oldest first; True is good."""
     down_since: float | None = None
-    """When a node that is DOWN or RECOVERING fell; a relapse does not start it anew."""
+    """When a node that is DOWN or RECOVERING fell; a relapse does not start it anew. None for all
+    others, and for one that did not fall, but was sent to requalify."""
     confirmed: bool = False
     """Whether it failed once more since it fell."""
     probation_until: float | None = None
@@ -191,7 +192,8 @@ def requalify(
 ) -> tuple[State, list[Transition]]:
     """What becomes of a node when an operator is done with it: it must rise by the rule.
 
-    A node that is not in service has to do so anyway, and stays as it is.
+    One that is not in service has to do so anyway, and one that is UNKNOWN has yet to work once:
+    they stay as they are.
     """
     if Event.REQUALIFY not in TRANSITIONS[state.health]:
         return state, []
@@ -296,8 +298,9 @@ def _lost_too_many(state: State, rules: VerdictConfig) -> bool:
 
 
 def _risen(state: State, now: float, rules: VerdictConfig) -> bool:
-    down_for = now - (state.since if state.down_since is None else state.down_since)
-    return state.successes >= rules.rise and down_for >= rules.min_down
+    # Who was sent to requalify was not down: only its successes count.
+    waited = state.down_since is None or now - state.down_since >= rules.min_down
+    return state.successes >= rules.rise and waited
 
 
 def _move(
@@ -322,14 +325,12 @@ def _move(
 def _enter(state: State, before: Health, now: float, rules: VerdictConfig) -> State:
     """What a state forgets or notes on being entered."""
     match state.health:
-        case Health.DOWN if before is not Health.RECOVERING:
+        case Health.DOWN if state.down_since is None:  # no relapse
             penalty = state.penalty
-            if before is not Health.UNKNOWN:  # it never worked: that is no flapping
+            # It is no flapping to fail before having worked, or while an operator is at it.
+            if before not in {Health.UNKNOWN, Health.RECOVERING}:
                 penalty = damping.after_fall(penalty, now, rules)
             return replace(state, down_since=now, confirmed=False, penalty=penalty)
-        case Health.RECOVERING if before in IN_SERVICE or before is Health.HELD:
-            # Sent to requalify: it was not down, so only its successes count.
-            return replace(state, down_since=now - rules.min_down)
         case Health.UP if before not in {Health.UNKNOWN, Health.SUSPECT}:
             # With its old slots, the first failure of a requalified node would end it again.
             until = now + rules.probation

@@ -62,8 +62,14 @@ def holding(overrides: Sequence[Override], node_id: str, wall: float) -> Overrid
 
 
 def added(overrides: Sequence[Override], new: Override) -> tuple[Override, ...]:
-    """The overrides with one more; one of the same pattern gives way to it."""
-    return (*(each for each in overrides if each.pattern != new.pattern), new)
+    """The overrides with one more; one of the same pattern gives way to it.
+
+    Not the trace of a resume, though: what it covers must not come through when the new one ends.
+    """
+    kept = (
+        each for each in overrides if each.pattern != new.pattern or each.mode is AdminMode.ENABLED
+    )
+    return (*kept, new)
 
 
 def resumed(

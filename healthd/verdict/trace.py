@@ -1,16 +1,19 @@
 """Recorded results: what was observed of a node, compact enough to keep for a month. Pure.
 
-A block is the results of one node, in their order, in columns (seconds between beginnings, seconds
-taken, latency, what came, slot or recheck) and compressed: about 4 bytes a result. Times are kept
-to a millisecond. The codes of reasons are part of the format: they are only ever added to.
+A block is the results of one node, in their order, in columns (milliseconds between beginnings,
+milliseconds taken, latency, what came, slot or recheck) and compressed: 4 to 5 bytes a result when
+it spans some hours. Times are kept to a millisecond, however long the block; a wall clock that was
+set back or far ahead is kept too. The codes of reasons are part of the format: they are only ever
+added to.
 """
 
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from healthd.model import Outcome, Reason, Result
 
@@ -39,8 +42,14 @@ _CODES: tuple[Reason, ...] = (
 )
 """A reason's code is its place. Never reorder, only append."""
 
+_UNNAMED = 62
+"""The place of no reason at all: a recorder other than ours may not know one."""
+
 _HEAD = struct.Struct("<dI")
 """Wall-clock second of the first beginning; how many results follow."""
+
+_ROW = 8 + 4 + 4 + 1
+"""Bytes of one result in the four columns."""
 
 _NO_LATENCY = 0xFFFFFFFF
 _MOST_MS = 0xFFFFFFFE
@@ -59,43 +68,78 @@ class Recorded:
     slot: bool
 
 
+_PLACES: tuple[tuple[int, Reason | None], ...] = (*enumerate(_CODES), (_UNNAMED, None))
+
+_KNOWN: dict[int, Result] = {0: Result(Outcome.SUCCESS)} | {
+    1 + 2 * place + ours: Result(outcome, reason)
+    for place, reason in _PLACES
+    for ours, outcome in enumerate((Outcome.FAILURE, Outcome.INCONCLUSIVE))
+}
+"""What each code stands for, without latency and details."""
+
+_CODE_OF = {(result.outcome, result.reason): code for code, result in _KNOWN.items()}
+
+
 def encode(results: Sequence[Recorded]) -> bytes:
-    """A block of these results, oldest first; at least one. Details are left out."""
-    gaps = [0, *(_ms(later.began - earlier.began) for earlier, later in pairwise(results))]
+    """A block of these results, in the order of their beginnings; at least one.
+
+    Details are left out, and so is the latency of what is no success.
+    """
+    first = results[0].began
+    # Measured from the first one: rounded gaps would add up to seconds within a block.
+    marks = [0, *(round((each.began - first) * 1000) for each in results)]
     columns = (
-        array("I", gaps),
+        array("q", [later - earlier for earlier, later in pairwise(marks)]),
         array("I", [_ms(each.took) for each in results]),
         array("I", [_latency(each.result) for each in results]),
         array("B", [_code(each) for each in results]),
     )
     body = b"".join(column.tobytes() for column in columns)
-    return zlib.compress(_HEAD.pack(results[0].began, len(results)) + body, 6)
+    return zlib.compress(_HEAD.pack(first, len(results)) + body, 6)
 
 
 def decode(block: bytes) -> Iterator[Recorded]:
     """The results of a block.
 
     Raises:
-        ValueError: it is no such block.
+        ValueError: it is no such block; told at once, before the first result is asked for.
     """
     try:
         raw = zlib.decompress(block)
-        began, count = _HEAD.unpack_from(raw)
+        first, count = _HEAD.unpack_from(raw)
     except (zlib.error, struct.error) as why:
         raise ValueError(f"not a block of results: {why}") from None
-    if len(raw) != _HEAD.size + 13 * count:
+    if len(raw) != _HEAD.size + _ROW * count:
         raise ValueError("not a block of results: its length is wrong")
-    columns = [_column(raw, _HEAD.size + 4 * count * index, count) for index in range(3)]
-    codes = raw[_HEAD.size + 12 * count :]
-    for gap, took, latency, code in zip(*columns, codes, strict=True):
-        began += gap / 1000
-        seconds = None if latency == _NO_LATENCY else latency / 1000
-        yield Recorded(began, took / 1000, _result(code & ~_SLOT, seconds), bool(code & _SLOT))
+    codes = raw[len(raw) - count :]
+    if unknown := {code & ~_SLOT for code in codes} - _KNOWN.keys():
+        raise ValueError(f"unknown code {min(unknown)}: written by a newer healthd?")
+    at, ends = _HEAD.size, _HEAD.size + 8 * count
+    return _rows(
+        first,
+        _column("q", raw[at:ends]),
+        _column("I", raw[ends : ends + 4 * count]),
+        _column("I", raw[ends + 4 * count : ends + 8 * count]),
+        codes,
+    )
 
 
-def _column(raw: bytes, at: int, count: int) -> "array[int]":
-    found = array("I")
-    found.frombytes(raw[at : at + 4 * count])
+def _rows(
+    first: float, gaps: Iterable[int], taken: Iterable[int], latencies: Iterable[int], codes: bytes
+) -> Iterator[Recorded]:
+    mark = 0
+    for gap, took, latency, code in zip(gaps, taken, latencies, codes, strict=True):
+        mark += gap
+        if latency == _NO_LATENCY or code & ~_SLOT:
+            result = _KNOWN[code & ~_SLOT]
+        else:
+            result = Result(Outcome.SUCCESS, None, latency / 1000)
+        yield Recorded(first + mark / 1000, took / 1000, result, code >= _SLOT)
+
+
+def _column(kind: Literal["q", "I"], raw: bytes) -> "array[int]":
+    found = array(kind)
+    found.frombytes(raw)
     return found
 
 
@@ -104,21 +148,13 @@ def _ms(seconds: float) -> int:
 
 
 def _latency(result: Result) -> int:
-    return _NO_LATENCY if result.latency is None else _ms(result.latency)
+    if result.latency is None or result.outcome is not Outcome.SUCCESS:
+        return _NO_LATENCY
+    return _ms(result.latency)
 
 
 def _code(each: Recorded) -> int:
     result, slot = each.result, _SLOT if each.slot else 0
-    if result.outcome is Outcome.SUCCESS or result.reason is None:
+    if result.outcome is Outcome.SUCCESS:
         return slot
-    ours = result.outcome is Outcome.INCONCLUSIVE
-    return slot | (1 + 2 * _CODES.index(result.reason) + ours)
-
-
-def _result(code: int, latency: float | None) -> Result:
-    if code == 0:
-        return Result(Outcome.SUCCESS, latency=latency)
-    place, ours = divmod(code - 1, 2)
-    if place >= len(_CODES):
-        raise ValueError(f"unknown code {code}: written by a newer healthd?")
-    return Result(Outcome.INCONCLUSIVE if ours else Outcome.FAILURE, _CODES[place])
+    return slot | _CODE_OF[result.outcome, result.reason]

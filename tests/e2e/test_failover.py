@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from healthd.demo.fleet import open_fleet
-from healthd.demo.running import QUICK, RunningDaemon, start_daemon, write_config
+from healthd.demo.running import OPEN_GATE, QUICK, RunningDaemon, start_daemon, write_config
 from healthd.fleet import links
 from healthd.model import Reality
 
@@ -46,7 +46,7 @@ async def test_every_kind_of_death(xray, tmp_path):
             keys = await fleet.key_pair()
             assert isinstance(well.security, Reality)
             wrong_key = replace(well, security=replace(well.security, public_key=keys.public))
-            config = write_config(fleet, tmp_path)
+            config = write_config(fleet, tmp_path, change={"gate": OPEN_GATE})
             add_nodes(config, {"user": links.write(wrong_user), "key": links.write(wrong_key)})
             async with start_daemon(config) as daemon:
                 await daemon.wait_until(lambda: daemon.links() == ids, 20, "first publication")
@@ -147,7 +147,7 @@ async def test_no_node_up_keeps_the_last_good(xray, tmp_path):
     """With every node dead, the last good files stay byte for byte, and the mode says so."""
     with trio.fail_after(60):
         async with open_fleet(xray, ["a", "b"], checks=1) as fleet:
-            config = write_config(fleet, tmp_path)
+            config = write_config(fleet, tmp_path, change={"gate": OPEN_GATE})
             async with start_daemon(config) as daemon:
                 await daemon.wait_until(lambda: daemon.links() == ["a", "b"], 20, "published")
                 await fleet.kill("a")

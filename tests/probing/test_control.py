@@ -69,7 +69,7 @@ async def test_good_answer_is_asked_after_the_failure(
     asking, told = control(ask)
     failed = trio.current_time()
 
-    assert await asking.line_is_good(lease(client)) is True
+    assert await asking.is_good(lease(client)) is True
     assert ask.asked == [failed + GATHER]
     assert ask.accounts == ["control"]
     assert told == [True]
@@ -82,7 +82,7 @@ async def test_simultaneous_failures_share_one_request(
     ask = FakeAsk(True)
     asking, told = control(ask)
     answers = await together(
-        [(GATHER * i / 101, lambda: asking.line_is_good(lease(client))) for i in range(100)]
+        [(GATHER * i / 101, lambda: asking.is_good(lease(client))) for i in range(100)]
     )
 
     assert answers == [True] * 100
@@ -98,8 +98,8 @@ async def test_failure_under_way_of_a_request_is_not_served_by_it(
     asking, told = control(ask)
     answers = await together(
         [
-            (0.0, lambda: asking.line_is_good(lease(client))),
-            (GATHER + 0.01, lambda: asking.line_is_good(lease(client))),
+            (0.0, lambda: asking.is_good(lease(client))),
+            (GATHER + 0.01, lambda: asking.is_good(lease(client))),
         ]
     )
 
@@ -114,8 +114,8 @@ async def test_good_answer_serves_no_later_failure(
     """Good answers are never kept."""
     ask = FakeAsk(True, True)
     asking, _ = control(ask)
-    await asking.line_is_good(lease(client))
-    await asking.line_is_good(lease(client))
+    await asking.is_good(lease(client))
+    await asking.is_good(lease(client))
 
     assert len(ask.asked) == 2
 
@@ -127,13 +127,13 @@ async def test_bad_answer_serves_two_seconds(
     ask = FakeAsk(False, True)
     asking, told = control(ask)
 
-    assert await asking.line_is_good(lease(client)) is False
+    assert await asking.is_good(lease(client)) is False
     began = trio.current_time()
     await trio.sleep(BAD_FOR - 0.01)
-    assert await asking.line_is_good(lease(client)) is False
+    assert await asking.is_good(lease(client)) is False
     assert trio.current_time() == pytest.approx(began + BAD_FOR - 0.01), "it was served at once"
     await trio.sleep(0.02)
-    assert await asking.line_is_good(lease(client)) is True
+    assert await asking.is_good(lease(client)) is True
     assert told == [False, True]
 
 
@@ -144,8 +144,8 @@ async def test_clients_do_not_answer_for_each_other(
     ask = FakeAsk(False, True)
     asking, _ = control(ask)
 
-    assert await asking.line_is_good(lease(client)) is False
-    assert await asking.line_is_good(lease(Client([make_node("a")]))) is True
+    assert await asking.is_good(lease(client)) is False
+    assert await asking.is_good(lease(Client([make_node("a")]))) is True
 
 
 @pytest.mark.parametrize("after", [GATHER / 2, GATHER + 0.5], ids=["gathering", "asking"])
@@ -160,10 +160,10 @@ async def test_cancelled_leader_does_not_strand_its_followers(
 
     async def lead() -> None:
         with leader:
-            await asking.line_is_good(lease(client))
+            await asking.is_good(lease(client))
 
     async def follow() -> None:
-        answers.append(await asking.line_is_good(lease(client)))
+        answers.append(await asking.is_good(lease(client)))
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
@@ -187,13 +187,13 @@ async def test_cancelled_follower_disturbs_nobody(
     answers: list[bool] = []
 
     async def follow() -> None:
-        answers.append(await asking.line_is_good(lease(client)))
+        answers.append(await asking.is_good(lease(client)))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(follow)
         await trio.testing.wait_all_tasks_blocked()
         with trio.move_on_after(GATHER / 2):
-            await asking.line_is_good(lease(client))
+            await asking.is_good(lease(client))
         nursery.start_soon(follow)
 
     assert answers == [True, True]

@@ -362,6 +362,84 @@ async def test_our_own_stall_blames_nobody() -> None:
     assert began <= since[0] < began + DEADLINE
 
 
+async def test_want_of_descriptors_or_memory_blames_nobody() -> None:
+    """A failure while this machine is short of what a probe needs proves nothing; words tell it."""
+    since: list[float] = []
+
+    def short_of(began: float) -> str:
+        since.append(began)
+        return "3 descriptors left"
+
+    began = trio.current_time()
+    probed = await probe(closed, closed, short_of=short_of)
+
+    assert probed.verdict == (Outcome.INCONCLUSIVE, Reason.RESOURCES)
+    assert probed.result.detail == "3 descriptors left"
+    assert began <= since[0] < began + DEADLINE
+
+
+async def test_success_counts_whatever_we_lack() -> None:
+    """What went well went well: neither a stall nor a shortage takes it away."""
+    probed = await probe(good, loop_late=lambda _: True, short_of=lambda _: "no memory")
+
+    assert probed.verdict == (Outcome.SUCCESS, None)
+
+
+async def test_shortage_does_not_hide_our_own_line() -> None:
+    """What is inconclusive already keeps its reason."""
+    probed = await probe(closed, closed, control=closed, short_of=lambda _: "no memory")
+
+    assert probed.verdict == (Outcome.INCONCLUSIVE, Reason.CONTROL_FAILED)
+
+
+async def test_refusal_under_a_shortage_is_not_believed() -> None:
+    """An engine that lacks memory may refuse anything."""
+    tunnels = FakeTunnels(Tunnel(1, "n0", "x", Client([NODE])), EngineRejected("odd"))
+    result = await prober(tunnels, short_of=lambda _: "no memory").probe(NODE)
+
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.RESOURCES)
+
+
+@pytest.mark.parametrize(
+    ("urls", "usual", "confirming"),
+    [
+        (["one"], ["one"], ["one"]),
+        (["one", "two"], ["one", "two"], ["two", "one"]),
+        (["one", "two", "three"], ["one", "two"], ["three", "two"]),
+        (["one", "two", "three", "four"], ["one", "two"], ["three", "four"]),
+    ],
+)
+async def test_other_urls_confirm_a_mass_failure(
+    urls: list[str], usual: list[str], confirming: list[str]
+) -> None:
+    """The third and fourth URL are only asked to confirm; without them the order is turned."""
+    async with open_socks(by_host({f"{url}.test": closed for url in urls}, good)) as fake:
+        client = Client([NODE])
+        asking = prober(
+            FakeTunnels(fake.tunnel(client)), urls=[f"http://{url}.test/204" for url in urls]
+        )
+        asked = []
+        for confirm in (False, True):
+            fake.firsts.clear()
+            result = await asking.probe(NODE, confirm=confirm)
+            assert result.reason is Reason.AUTH_OR_RESET
+            hosts = [first.host.removesuffix(".test") for first in fake.firsts]
+            assert hosts.pop() == "self", "the control request comes last"
+            asked.append(hosts)
+
+    assert asked == [usual, confirming]
+
+
+async def test_confirming_url_tells_the_reason() -> None:
+    """Of two failures, the one that was asked first is told."""
+    plays = {"one.test": closed, "two.test": blocked}
+    async with open_socks(by_host(plays, good)) as fake:
+        asking = prober(FakeTunnels(fake.tunnel(Client([NODE]))))
+        result = await asking.probe(NODE, confirm=True)
+
+    assert (result.outcome, result.reason) == (Outcome.FAILURE, Reason.HTTP_STATUS)
+
+
 async def test_our_own_resolver_blames_nobody() -> None:
     """When our resolver does not answer for the node's name, the node is not to blame."""
     log = (

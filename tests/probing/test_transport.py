@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h11
+import httpx
 import pytest
 import trio
 
@@ -224,6 +225,36 @@ async def test_nobody_listening_is_the_clients_end() -> None:
         )
 
     assert caught.value.reason is Reason.ENGINE_EXIT
+
+
+async def test_bytes_from_behind_the_tunnel_are_told() -> None:
+    """Head and body count as they arrive; what the SOCKS server itself says does not."""
+    heard: list[int] = []
+    answer = HEAD + b"Content-Length: 5\r\n\r\nhello"
+    async with open_socks(trickle(SHAKEN + answer)) as fake:
+        transport = TunnelTransport(ANYBODY)
+        about = {"tunnel": fake.tunnel(), "max_body": 100, "on_received": heard.append}
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+            await client.get(URL, headers={"Connection": "close"}, extensions=about)
+
+    assert heard == [1] * len(answer)
+
+
+def test_hello_is_the_same_before_and_after_httpx_used_the_context() -> None:
+    """Httpx sets ALPN on the context it is given; ours has the same from the start."""
+    bare, used = check_tls(None), check_tls(None)
+    used.set_alpn_protocols(["http/1.1"])
+
+    assert b"\x08http/1.1" in hello(bare)
+    assert len(hello(bare)) == len(hello(used))
+
+
+def hello(context: ssl.SSLContext) -> bytes:
+    """The ClientHello that this context sends."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="check.test").do_handshake()
+    return outgoing.read()
 
 
 # --- https ------------------------------------------------------------------------------------

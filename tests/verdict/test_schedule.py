@@ -1,6 +1,8 @@
 """The grid of slots, and the rechecks between them."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +13,7 @@ from healthd.model import Health
 from healthd.verdict import schedule
 from healthd.verdict.machine import State
 from healthd.verdict.schedule import Turn
+from tests.builders import verdict_rules
 
 PROBE = ProbeConfig()
 RULES = VerdictConfig()
@@ -87,9 +90,12 @@ def test_tolerance(interval, expected):
     assert expected == pytest.approx(schedule.tolerance(interval))
 
 
-def turn(health, *, failures=0, slot=30.0, began=0.0, now=0.1, probe=PROBE) -> Turn:
-    state = State(health=health, since=0.0, failures=failures)
-    return schedule.next_turn(state, slot=slot, began=began, now=now, probe=probe, rules=RULES)
+def turn(
+    health, *, failures=0, fell=0.0, slot=30.0, began=0.0, now=0.1, probe=PROBE, rules=RULES
+) -> Turn:
+    fallen = fell if health in {Health.DOWN, Health.RECOVERING} else None
+    state = State(health=health, since=fell, failures=failures, down_since=fallen)
+    return schedule.next_turn(state, slot=slot, began=began, now=now, probe=probe, rules=rules)
 
 
 TURNS = [
@@ -99,6 +105,8 @@ TURNS = [
     (Health.SUSPECT, 1, Turn(5.0, slot=False), "fast_interval"),
     (Health.DOWN, 9, Turn(15.0, slot=False), "down_interval"),
     (Health.RECOVERING, 0, Turn(10.0, slot=False), "rise_interval"),
+    (Health.HELD, 0, Turn(30.0, slot=True), "it works: its slots do"),
+    (Health.HELD, 1, Turn(5.0, slot=False), "failing: it may fall like any other"),
     (Health.INVALID, 0, Turn(30.0, slot=True), "settings do not mend themselves"),
 ]
 
@@ -141,25 +149,139 @@ class TestNextTurn:
         second = turn(Health.SUSPECT, began=first.at, now=first.at + 10.01)
         third = turn(Health.SUSPECT, began=second.at, now=second.at + 10.01)
 
-        assert [(round(at, 2), slot) for at, slot in (first, second, third)] == [
+        assert [(round(at, 2), slot) for at, slot, _ in (first, second, third)] == [
             (10.01, False),
             (20.02, False),
             (30.0, True),
         ]
 
-    @given(
-        st.sampled_from(Health),
-        st.integers(0, 3),
-        st.floats(0.0, 30.0),
-        st.floats(0.0, 10.0),
-        st.floats(0.1, 29.9),
+    def test_recheck_interval_longer_than_the_slots(self):
+        """Whatever would come later than the next slot gives way to it."""
+        rules = VerdictConfig(down_interval="10m")
+
+        assert Turn(30.0, slot=True) == turn(Health.DOWN, rules=rules)
+
+
+class TestBackOff:
+    """A node that stays down is asked less and less, but always again."""
+
+    @pytest.mark.parametrize(
+        ("down_for", "expected", "why"),
+        [
+            (0.0, Turn(15.0, slot=False), "just fallen"),
+            (299.9, Turn(15.0, slot=False), "down for nearly five minutes"),
+            (300.0, Turn(30.0, slot=True), "five minutes: its slots do"),
+            (3599.9, Turn(30.0, slot=True), "nearly an hour"),
+            (3600.0, Turn(60.0, slot=True, left_out=1), "an hour: every other slot"),
+            (30 * 86400.0, Turn(60.0, slot=True, left_out=1), "after a month still the same"),
+        ],
     )
-    def test_two_probes_never_overlap(self, health, failures, began, took, deadline):
-        """Whatever the state, the next turn lies in the future and leaves the slot its time."""
-        now = min(began + took, 30.0)
-        probe = ProbeConfig(deadline=f"{deadline:.3f}s", max_clients=1000)
+    def test_boundaries(self, down_for, expected, why):
+        """15 s for five minutes, then 30 s, after an hour 60 s."""
+        assert (expected, why) == (turn(Health.DOWN, fell=0.1 - down_for), why)
 
-        at, slot = turn(health, failures=failures, began=began, now=now, probe=probe)
+    @pytest.mark.parametrize(
+        ("slow", "left_out"),
+        [
+            *(("10s", 0), ("30s", 0), ("44s", 0), ("46s", 1), ("60s", 1), ("89s", 2), ("5m", 9)),
+            ("1h", 119),
+        ],
+    )
+    def test_slow_interval_keeps_to_the_grid(self, slow, left_out):
+        """It is rounded to whole slots; one shorter than the slots leaves none out."""
+        rules = VerdictConfig(down_slow_interval=slow)
+        expected = Turn(30.0 + 30.0 * left_out, slot=True, left_out=left_out)
 
-        assert now <= at
-        assert (at == 30.0) if slot else (at + probe.deadline <= 31.0)
+        assert expected == turn(Health.DOWN, fell=-3600.0, rules=rules)
+
+    def test_switched_off(self):
+        """Without a fast and a slow time the slots are all there is, from the fall on."""
+        rules = VerdictConfig(down_fast_for="0s", down_slow_after="400d")
+
+        assert Turn(30.0, slot=True) == turn(Health.DOWN, rules=rules)
+
+    @pytest.mark.parametrize("health", [h for h in Health if h is not Health.DOWN])
+    def test_is_for_the_down_only(self, health):
+        """All others are asked in each of their slots, however long they have been like that."""
+        found = turn(health, failures=1, fell=-86400.0)
+
+        assert (found.left_out, found.at <= 30.0) == (0, True)
+
+    def test_relapse_goes_on_where_it_was(self):
+        """The time counts from the fall: a relapse after an hour is no reason to hurry again."""
+        state = State(health=Health.DOWN, since=0.0, down_since=-3600.0, failures=1)
+        found = schedule.next_turn(state, slot=30.0, began=0.0, now=0.1, probe=PROBE, rules=RULES)
+
+        assert Turn(60.0, slot=True, left_out=1) == found
+
+    def test_recovers_at_full_speed(self):
+        """Once it works again, however late, it is asked every rise_interval."""
+        assert Turn(10.0, slot=False) == turn(Health.RECOVERING, fell=-86400.0)
+
+    def test_first_hours(self):
+        """A dead node that refuses at once: each probe of its first two hours and a bit."""
+        state = State(health=Health.DOWN, since=0.0, down_since=0.0, failures=5)
+        turns = [each for each, _ in walk(state, until=7300.0)]
+        gaps = [later.at - earlier.at for earlier, later in pairwise(turns)]
+
+        assert [round(gap, 6) for gap in gaps] == [*[15.0] * 20, *[30.0] * 110, *[60.0] * 61]
+        assert turns[-1].at > 7200.0
+
+
+def walk(
+    state: State, *, until: float, took: float = 0.1, rules: VerdictConfig = RULES
+) -> Iterator[tuple[Turn, float]]:
+    """The probes of a node whose state stays the same, and when each of them begins."""
+    slot, found, now = 30.0, Turn(0.0, slot=True), 0.0
+    while found.at < until:
+        began = max(found.at, now)
+        yield found, began
+        now = began + took
+        found = schedule.next_turn(state, slot=slot, began=began, now=now, probe=PROBE, rules=rules)
+        if found.slot:
+            slot = found.at + PROBE.interval
+
+
+@given(st.sampled_from(Health), st.integers(0, 1), st.floats(0.0, 10.0), verdict_rules)
+@example(Health.DOWN, 1, 9.75, VerdictConfig(down_interval="21s"))  # ends behind the slot
+def test_grid_is_kept(health, failures, took, rules):
+    """Every slot lies on the grid, and begins a second late at most; none is forgotten."""
+    state = State(health=health, since=0.0, failures=failures, down_since=0.0)
+    walked = list(walk(state, until=4000.0, took=took, rules=rules))
+    slots = [each for each, _ in walked if each.slot]
+
+    assert slots[-1].at >= 4000.0 - max(30.0, rules.down_slow_interval + 15.0)
+    assert [each.at for each in slots] == [30.0 * round(each.at / 30) for each in slots]
+    assert sum(1 + each.left_out for each in slots[1:]) * 30.0 == slots[-1].at
+    assert all(0.0 <= began - each.at <= 1.0 for each, began in walked)
+    assert all(began + took <= later for (_, began), (_, later) in pairwise(walked))
+
+
+@given(
+    st.sampled_from(Health),
+    st.integers(0, 3),
+    st.floats(0.0, 30.0),
+    st.floats(0.0, 10.0),
+    st.floats(0.1, 29.9),
+    st.floats(0.0, 1e6),
+    verdict_rules,
+)
+def test_two_probes_never_overlap(health, failures, began, took, deadline, down_for, rules):
+    """Whatever the state and the rules, the next turn lies ahead and leaves the slot its time."""
+    now = min(began + took, 30.0)
+    probe = ProbeConfig(deadline=f"{deadline:.3f}s", max_clients=1000)
+
+    at, slot, left_out = turn(
+        health,
+        failures=failures,
+        fell=now - down_for,
+        began=began,
+        now=now,
+        probe=probe,
+        rules=rules,
+    )
+
+    assert now <= at
+    assert (at == 30.0 + 30.0 * left_out) if slot else (at + probe.deadline <= 31.0)
+    assert not left_out or (slot and health is Health.DOWN)
+    assert 30.0 * left_out <= rules.down_slow_interval

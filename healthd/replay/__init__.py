@@ -1,0 +1,1 @@
+"""Recorded results once more, with other parameters: what would have differed."""
