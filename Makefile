@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # passed on and handlers that need not wait look like faults, but are none (114, 124, 128).
 NOT_ASYNC := ASYNC110,ASYNC114,ASYNC124,ASYNC127,ASYNC128,ASYNC221
 
-.PHONY: demo test lint format soak bench clean
+.PHONY: demo test test-slow lint format soak bench clean
 
 demo: $(ENGINES)
 	$(BIN)/healthd demo
@@ -26,6 +26,10 @@ test: lint $(ENGINES)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include=$(PURE) --fail-under=100
 	$(BIN)/coverage report --format=total --fail-under=90
+
+# What takes minutes: an hour's chaos in small, every kill point of every kind of publication.
+test-slow: $(ENGINES)
+	$(BIN)/python -m pytest -m slow $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

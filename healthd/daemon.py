@@ -6,7 +6,7 @@ starts it again, and the published files outlive it.
 
 import signal
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +15,11 @@ import trio
 
 from healthd import __version__, accounting, startup
 from healthd.config import Config, GateConfig, VerdictConfig, join_listen
+from healthd.desk import Desk, bulk_server_judged
 from healthd.engines.check import check
 from healthd.engines.tunnels import Tunnels
 from healthd.errors import ConfigError, HealthdError, Problem
-from healthd.model import IN_SERVICE, Node, Outcome, Result
+from healthd.model import IN_SERVICE, Node, Result
 from healthd.observing import logs
 from healthd.observing.metrics import Metrics
 from healthd.observing.sdnotify import SystemdNotifier
@@ -29,20 +30,15 @@ from healthd.probing.prober import Prober
 from healthd.probing.resources import ResourceWatch
 from healthd.probing.selfcheck import Fault, SelfCheck
 from healthd.publishing.publisher import Clocks, Publication
-from healthd.publishing.publisher import Outcome as PublicationOutcome
-from healthd.publishing.service import PublishingService, difference
+from healthd.publishing.service import PublishingService
 from healthd.serving.app import Surface
 from healthd.serving.control import Control
 from healthd.serving.server import serve
 from healthd.store.restoring import restore
 from healthd.store.service import FILE, Store
-from healthd.verdict.board import Board, Record
-from healthd.verdict.gate import Decision
-from healthd.verdict.ledger import Kind, SlotVerdict
-from healthd.verdict.machine import Transition
+from healthd.verdict.board import Board
 from healthd.verdict.overrides import Override
-from healthd.verdict.trace import Recorded
-from healthd.watching import Listeners, Watchers, log_transition
+from healthd.watching import Watchers
 
 log = structlog.get_logger()
 
@@ -113,30 +109,12 @@ class Daemon:
         self._ground = ground
         self._systemd = systemd
         self._board = Board()
-        self._self_check = SelfCheck(
-            self._direct_check(), config.probe.interval, self._on_self_check
-        )
-        self._loop = LoopWatch(self._self_check.note_late)
-        self._resources = ResourceWatch(
-            [table.directory for table in config.publish], self._self_check.note_shortages
-        )
-        self._publishing = PublishingService(
-            self._publications(config),
-            candidates=lambda: [record.candidate for record in self._board],
-            first_round_over=self._board.all_judged,
-            first_round_ends=trio.current_time() + FIRST_ROUND * config.probe.interval,
-            monitor_ok=lambda: self._self_check.ok,
-            config=config.gate,
-            on_outcome=self._on_outcome,
-        )
         self._metrics = Metrics(
             self._board,
             lambda: self._publishing.publications,
             lambda: self._publishing.decisions,
             ground.engine.version,
         )
-        for publication in self._publishing.publications:
-            self._metrics.announce(publication.config.name)
         self._store = Store(
             config.paths.state / FILE,
             config.store,
@@ -145,15 +123,34 @@ class Daemon:
             on_health=self._metrics.store_ok.set,
             on_overrides=self._on_overrides,
         )
+        self._self_check = SelfCheck(
+            self._direct_check(), config.probe.interval, self._on_self_check
+        )
+        self._loop = LoopWatch(self._self_check.note_late)
+        self._resources = ResourceWatch(
+            [table.directory for table in config.publish], self._self_check.note_shortages
+        )
+        self._desk = Desk(self._metrics, self._store, self._self_check, self._touch)
+        self._publishing = PublishingService(
+            self._publications(config),
+            candidates=lambda: [record.candidate for record in self._board],
+            first_round_over=self._board.all_judged,
+            first_round_ends=trio.current_time() + FIRST_ROUND * config.probe.interval,
+            monitor_ok=lambda: self._self_check.ok,
+            config=config.gate,
+            on_outcome=self._desk.publication_tried,
+        )
+        for table in config.publish:
+            self._metrics.announce(table.name)
         self._overriding = Overriding(
             self._board,
             publications=lambda: self._publishing.publications,
             rules=self._rules,
             keep=self._keep_overrides,
-            changed=self._publishing.touch,
-            transition=self._on_requalify,
+            changed=self._touch,
+            transition=self._desk.requalified,
         )
-        self._watchers = Watchers(nursery, self._board, self._probe, self._listeners())
+        self._watchers = Watchers(nursery, self._board, self._probe, self._desk.listeners())
         self._prober = self._new_prober()
 
     async def start(self, sockets: startup.Sockets) -> None:
@@ -186,7 +183,7 @@ class Daemon:
             self._board,
             lambda: self._publishing.publications,
             self._interval,
-            self._on_publication_slot,
+            self._desk.publication_slot,
         )
         self._systemd.ready()
         log.info(
@@ -235,6 +232,13 @@ class Daemon:
     def _probe(self, node: Node, *, recheck: bool, confirm: bool, bulk: bool) -> Awaitable[Result]:
         return self._prober.probe(node, recheck=recheck, confirm=confirm, bulk=bulk)
 
+    def _touch(self) -> None:
+        self._publishing.touch()
+
+    def _on_self_check(self, _ok: bool, faults: Mapping[Fault, str]) -> None:
+        self._metrics.self_checked(faults)
+        self._touch()
+
     def _interval(self) -> float:
         return self._config.probe.interval
 
@@ -257,7 +261,7 @@ class Daemon:
             max_clients=probe.max_clients,
             shift_clients=probe.shift_clients,
             owner=_owner(self._config),
-            on_start=self._on_engine_start,
+            on_start=self._desk.engine_started,
         )
         self._metrics.clients.set_function(lambda: tunnels.clients)
         return Prober(
@@ -272,7 +276,7 @@ class Daemon:
             short_of=self._resources.short_of,
             bulk_url=probe.bulk_url,
             bulk_bytes=probe.bulk_bytes,
-            on_bulk_server=_log_bulk_server,
+            on_bulk_server=bulk_server_judged,
         )
 
     def _publications(self, config: Config) -> list[Publication]:
@@ -282,69 +286,6 @@ class Daemon:
         for publication in made:
             publication.load()
         return made
-
-    # --- what the services tell ---
-
-    def _listeners(self) -> Listeners:
-        return Listeners(
-            transition=self._on_transition,
-            judged=self._publishing.touch,
-            result=self._on_result,
-            slot=self._on_slot,
-            lag=self._metrics.lag.observe,
-            overruns=self._metrics.overruns.inc,
-        )
-
-    def _on_result(self, record: Record, recorded: Recorded) -> None:
-        self._metrics.probe_duration.observe(recorded.took)
-        self._store.note_result(record.node.id, recorded)
-        if recorded.result.outcome is Outcome.SUCCESS:
-            self._self_check.note_success()
-
-    def _on_slot(
-        self, record: Record, wall: float, verdict: SlotVerdict, latency: float | None
-    ) -> None:
-        self._store.ledger.note(Kind.NODE, record.node.id, wall, verdict, latency)
-
-    def _on_publication_slot(self, name: str, wall: float, verdict: SlotVerdict) -> None:
-        self._store.ledger.note(Kind.PUBLICATION, name, wall, verdict)
-        self._metrics.publication_slot(name, verdict)
-
-    def _on_transition(self, record: Record, transition: Transition) -> None:
-        detail = record.result.detail if record.result else ""
-        self._store.note_transition(record.node.id, transition, time.time(), detail)
-        self._publishing.touch()
-
-    def _on_requalify(self, record: Record, transition: Transition) -> None:
-        log_transition(record, transition, "")
-        self._store.note_transition(record.node.id, transition, time.time())
-
-    def _on_engine_start(self, outcome: str) -> None:
-        self._metrics.started(outcome)
-        self._self_check.engine_start(outcome)
-
-    def _on_self_check(self, _ok: bool, faults: Mapping[Fault, str]) -> None:
-        self._metrics.self_checked(faults)
-        self._publishing.touch()
-
-    def _on_outcome(
-        self,
-        publication: Publication,
-        outcome: PublicationOutcome,
-        was: Sequence[str],
-        decision: Decision,
-    ) -> None:
-        name, served = publication.config.name, publication.published
-        self._metrics.published(name, outcome)
-        if outcome is PublicationOutcome.PUBLISHED and served is not None:
-            self._store.note_publication(
-                name,
-                served.generation,
-                decision.mode,
-                nodes=served.nodes,
-                **difference(was, decision),
-                wall=served.published_at,
-            )
 
     def _on_overrides(self, laid: tuple[Override, ...]) -> None:
         self._overriding.take_up(laid)
@@ -417,10 +358,3 @@ def _refuse_fixed(path: Path, before: Config, after: Config) -> None:
     ]
     if problems:
         raise ConfigError(str(path), problems)
-
-
-def _log_bulk_server(fit: bool, why: str) -> None:
-    if fit:
-        log.info("bulk_server_fit")
-    else:
-        log.warning("bulk_server_unfit", why=why)

@@ -160,7 +160,10 @@ class ReplayError(HealthdError):
     def __init__(self, where: str, why: str) -> None:
         self.where = where
         self.why = why
-        super().__init__(f"{where}: {why}")
+        super().__init__(where, why)  # both, so that another process can hand it over
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
 
 
 class StartupError(HealthdError):

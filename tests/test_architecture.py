@@ -65,6 +65,7 @@ FLOORS = [
     {"serving"},
     {"store", "replay"},
     {"startup", "oneshot", "watching", "accounting"},
+    {"desk"},
     {"daemon"},
     {"demo"},
     {"cli"},

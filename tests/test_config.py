@@ -92,6 +92,12 @@ EXPECTED = {
         f"verdict.fall_after: {never_reached(20, 0)}",
         f"verdict.fall: {never_reached(15, 0)}",
     ],
+    "fast-interval-beyond-interval": [
+        (
+            "probe.fast_interval: cannot exceed probe.interval: a recheck would come later than "
+            "the next slot"
+        )
+    ],
     "five-check-urls": ["probe.urls: must name one to four check URLs, all different"],
     "floor-above-one": ["gate.floor: input should be less than or equal to 1"],
     "floor-as-truth": ["gate.floor: must be a number, without quotes"],
@@ -175,7 +181,7 @@ EXPECTED = {
     "unknown-section": ["prob: unknown key; did you mean 'probe'?"],
     "unknown-section-far-off": [
         (
-            "sorcery: unknown key; known here: probe, self_check, verdict, gate, nodes, "
+            "wizardry: unknown key; known here: probe, self_check, verdict, gate, nodes, "
             "publish, paths, engines, http, control, store, log"
         )
     ],
@@ -411,6 +417,22 @@ class TestValues:
 
         assert parse(NODE + PUBLISH).self_check_urls == (GSTATIC, CLOUDFLARE)
         assert parse(own + NODE + PUBLISH).self_check_urls == ("https://example.com/",)
+
+    @pytest.mark.parametrize(
+        "verdict",
+        [
+            'fall = 25\nfall_after = "120s"',
+            'fall = 100\nfall_after = "1h"\nwindow_failures = 0',
+            'fall = 1\nfall_after = "0s"\nwindow_failures = 1',
+            "damping_hold = 0\ndamping_release = 5000",
+            "damping_hold = 4000\ndamping_release = 3999",
+            'down_fast_for = "1h"',
+            "slow_factor = 3",
+        ],
+    )
+    def test_what_just_fits(self, verdict):
+        """Only the impossible is refused: rules that meet at their limits, or are off, are not."""
+        assert parse(f"[verdict]\n{verdict}\n{NODE}{PUBLISH}").fleet()
 
     @pytest.mark.parametrize(
         ("listen", "expected"),

@@ -1,6 +1,7 @@
 """Overrides at work: laid over the board, refused below the floor, kept, and ended in time."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
@@ -32,7 +33,7 @@ class Stage:
         self.changes = 0
         self.transitions: list[str] = []
         config = PublishConfig(name="users", directory="/srv/x", limit=limit)
-        publication = SimpleNamespace(config=config, takes=lambda _: True)
+        publication: Any = SimpleNamespace(config=config, takes=lambda _: True)
         self.overriding = Overriding(
             self.board,
             publications=lambda: [publication],
@@ -202,27 +203,31 @@ async def test_resume_of_a_pattern_without_nodes(stage):
 async def test_maintenance_ends_in_requalifying(stage):
     """A node somebody worked on is out until it has risen by the rule."""
     await stage.lay("hk-1", MAINTENANCE)
-    assert stage.board["hk-1"].state.health is Health.UP
+    health = [stage.board["hk-1"].state.health]
 
     await stage.resume("hk-1")
 
-    assert stage.board["hk-1"].state.health is Health.RECOVERING
+    health.append(stage.board["hk-1"].state.health)
     assert stage.transitions == ["hk-1 recovering"]
-    health = []
     for at in (0.0, 10.0, 20.0):
         now = trio.current_time() + at
         stage.board.observe(
             "hk-1", success(0.1), slot=False, began=now, now=now, wall=0.0, rules=VerdictConfig()
         )
         health.append(stage.board["hk-1"].state.health)
-    assert health == [Health.RECOVERING, Health.RECOVERING, Health.UP]
+    assert health == [Health.UP, *[Health.RECOVERING] * 3, Health.UP]
 
 
 async def test_takes_up_what_was_kept(stage):
     """After a restart what has not expired holds, and what has is gone."""
-    mine = {"reason": "r", "author": "me", "created": 0.0}
-    over = Override(pattern="hk-1", mode=DRAIN, expires=stage.wall() - 1, **mine)
-    holds = Override(pattern="hk-2", mode=FORCE_DOWN, expires=stage.wall() + 60, **mine)
+
+    def laid(pattern, mode, expires):
+        return Override(
+            pattern=pattern, mode=mode, reason="r", author="me", created=0.0, expires=expires
+        )
+
+    over = laid("hk-1", DRAIN, stage.wall() - 1)
+    holds = laid("hk-2", FORCE_DOWN, stage.wall() + 60)
 
     stage.overriding.take_up([over, holds])
 

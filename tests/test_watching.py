@@ -1,17 +1,23 @@
 """One task per node: the grid, the rechecks, and what a reload leaves alone."""
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import trio
 
 from healthd.config import ProbeConfig, VerdictConfig
 from healthd.model import Health, Node, Reason, Result, failure, success
-from healthd.verdict.board import Board, SlotVerdict
+from healthd.verdict import schedule
+from healthd.verdict.board import Board
+from healthd.verdict.ledger import SlotVerdict
+from healthd.verdict.trace import Recorded
 from healthd.watching import Listeners, Watchers
 from tests.fakes import endpoint, make_node
 
 GOOD, BAD = success(0.01), failure(Reason.REFUSED)
+WALL = 1_800_000_000.0
 TIMING, RULES = ProbeConfig(), VerdictConfig()
 
 
@@ -25,24 +31,35 @@ class Stage:
         self.calls: list[tuple[float, str, bool]] = []
         self.flying: set[str] = set()
         self.lags: list[float] = []
+        self.recorded: list[Recorded] = []
+        self.counted: list[tuple[str, float, SlotVerdict]] = []
+        self.kinds: list[tuple[bool, bool]] = []
+        self.wall_ahead = 0.0
         self.transitions: list[str] = []
         self.judged = 0
         listeners = Listeners(
             transition=lambda record, t: self.transitions.append(f"{record.node.id} {t.after}"),
             judged=self._judged,
-            result=lambda *_: None,
+            result=lambda _, recorded: self.recorded.append(recorded),
+            slot=lambda record, wall, verdict, _: self.counted.append(
+                (record.node.id, wall, verdict)
+            ),
             lag=self.lags.append,
             overruns=lambda _: None,
         )
-        self.watchers = Watchers(nursery, self.board, self.probe, listeners, wall=lambda: 0.0)
+        self.watchers = Watchers(nursery, self.board, self.probe, listeners, wall=self.wall)
+
+    def wall(self) -> float:
+        return WALL + trio.current_time() + self.wall_ahead
 
     def _judged(self) -> None:
         self.judged += 1
 
-    async def probe(self, node: Node, *, recheck: bool) -> Result:
+    async def probe(self, node: Node, *, recheck: bool, confirm: bool, bulk: bool) -> Result:
         assert node.id not in self.flying, "two probes of one node at a time"
         self.flying.add(node.id)
         self.calls.append((trio.current_time(), node.id, recheck))
+        self.kinds.append((confirm, bulk))
         try:
             await trio.sleep(self.takes)
             return self.answer(node)
@@ -171,3 +188,116 @@ async def test_stalled(stage, autojump_clock):
     stage.takes = 1e6
     await trio.sleep(200)
     assert stage.watchers.stalled() == ["a"]
+
+
+async def test_slots_have_names_in_time(stage, autojump_clock):
+    """Each slot is named by the wall clock, an interval apart, and told once with its verdict."""
+    stage.takes = 0.4
+    stage.apply(make_node("a"))
+    await trio.sleep(3600)
+
+    names = [wall for _, wall, _ in stage.counted]
+    assert len(names) == len(stage.slots("a"))
+    assert {round(b - a, 3) for a, b in pairwise(names)} == {30.0}
+    assert {verdict for *_, verdict in stage.counted} == {SlotVerdict.GOOD}
+    assert stage.recorded[0].began == pytest.approx(names[0], abs=0.01)
+    assert stage.recorded[0].took == pytest.approx(0.4)
+
+
+async def test_long_dead_node_is_asked_less_and_less(stage, autojump_clock):
+    """Every 15 s for five minutes, every 30 s for an hour, then every minute; and never stops.
+
+    The slots that are left out count as bad: it was down when it was asked last.
+    """
+    stage.answer = lambda _: BAD
+    stage.apply(make_node("a"))
+    await trio.sleep(3 * 3600)
+    down = stage.board["a"].state.down_since
+    since = [at - down for at, *_ in stage.calls]
+    pauses = {
+        hour: {round(b - a) for a, b in pairwise(since) if low < a and b < high}
+        for hour, (low, high) in {
+            "fast": (0, 285),
+            "slots": (330, 3570),
+            "slow": (3630, 1e9),
+        }.items()
+    }
+    assert pauses == {"fast": {15}, "slots": {30}, "slow": {60}}
+    names = [wall for _, wall, _ in stage.counted]
+    assert {round(b - a, 3) for a, b in pairwise(names)} == {30.0}
+    assert {verdict for *_, verdict in stage.counted} == {SlotVerdict.BAD}
+    assert stage.board["a"].slots[SlotVerdict.BAD] == len(names)
+
+
+async def test_first_probe_after_the_fall_confirms_it(stage, autojump_clock):
+    """It asks another check URL first, and the gate is told when the fall is confirmed."""
+    stage.apply(make_node("a"))
+    await trio.sleep(40)
+    stage.answer = lambda _: BAD
+    stage.kinds.clear()
+    judged = stage.judged
+    while stage.board["a"].state.health is not Health.DOWN:
+        await trio.sleep(1)
+    assert {confirm for confirm, _ in stage.kinds} == {False}
+    assert stage.judged == judged
+
+    stage.kinds.clear()
+    await trio.sleep(60)
+
+    assert [confirm for confirm, _ in stage.kinds[:3]] == [True, False, False]
+    assert stage.judged == judged + 1
+
+
+async def test_bulk_every_tenth_slot(stage, autojump_clock):
+    """Each node fetches more in every tenth of its slots, not all nodes in the same one."""
+    nodes = [make_node(f"n{number}") for number in range(40)]
+    stage.apply(*nodes, timing=ProbeConfig(bulk_url="http://bulk.test/"))
+    await trio.sleep(3000)
+    bulky = [
+        (node_id, round(at))
+        for (at, node_id, _), (_, bulk) in zip(stage.calls, stage.kinds, strict=True)
+        if bulk
+    ]
+    counts = Counter(node_id for node_id, _ in bulky)
+    assert set(counts) == {node.id for node in nodes}
+    assert set(counts.values()) <= {9, 10, 11}
+    rounds = Counter(at // 30 for _, at in bulky)
+    assert max(rounds.values()) < 20
+
+
+async def test_truncating_node_is_asked_for_more_each_time(stage, autojump_clock):
+    """While the larger answer is what fails, every probe asks for it: the small proves nothing."""
+    stage.answer = lambda _: failure(Reason.TRUNCATED)
+    stage.apply(make_node("a"), timing=ProbeConfig(bulk_url="http://bulk.test/", bulk_every=1))
+    await trio.sleep(200)
+
+    assert stage.board["a"].state.health is Health.DOWN
+    assert {bulk for _, bulk in stage.kinds} == {True}
+    assert any(recheck for *_, recheck in stage.calls)
+
+
+async def test_no_bulk_without_a_url(stage, autojump_clock):
+    """By default nothing more is fetched."""
+    stage.apply(make_node("a"))
+    await trio.sleep(900)
+
+    assert {bulk for _, bulk in stage.kinds} == {False}
+
+
+async def test_clock_that_jumps(stage, autojump_clock):
+    """A jump of the wall clock is told and lays the grid anew; a small one does neither."""
+    stage.apply(make_node("a"))
+    await trio.sleep(100)
+    stage.wall_ahead = 4.0
+    assert not stage.watchers.check_clock()
+    stage.wall_ahead = 3612.0
+
+    assert stage.watchers.check_clock()
+    assert not stage.watchers.check_clock()
+    await trio.sleep(100)
+
+    offset = schedule.phase("a", 30.0)
+    late = [(wall - offset) % 30 for _, wall, _ in stage.counted[-2:]]
+    assert [min(each, 30 - each) for each in late] == pytest.approx([0.0, 0.0], abs=0.01)
+    slots = stage.slots("a")
+    assert slots[-1] - slots[-2] == pytest.approx(30.0)

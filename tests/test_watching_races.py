@@ -10,7 +10,8 @@ import trio.testing
 from healthd.config import ProbeConfig, VerdictConfig
 from healthd.model import Health, Node, Reason, Result, failure, inconclusive, success
 from healthd.verdict import schedule
-from healthd.verdict.board import Board, SlotVerdict
+from healthd.verdict.board import Board
+from healthd.verdict.ledger import SlotVerdict
 from healthd.watching import Listeners, Watchers
 from tests.fakes import endpoint, make_node
 
@@ -28,7 +29,7 @@ class HeldProbe:
         self.began: list[str] = []
         self.release = trio.Event()
 
-    async def __call__(self, node: Node, *, recheck: bool) -> Result:
+    async def __call__(self, node: Node, *, recheck: bool, confirm: bool, bulk: bool) -> Result:
         """Probe until released."""
         self.began.append(node.id)
         await self.release.wait()
@@ -45,7 +46,7 @@ class RandomProbe:
         self.flying: Counter[str] = Counter()
         self.most = 0
 
-    async def __call__(self, node: Node, *, recheck: bool) -> Result:
+    async def __call__(self, node: Node, *, recheck: bool, confirm: bool, bulk: bool) -> Result:
         """Probe a node."""
         self.began.append((node.id, trio.current_time(), recheck))
         self.flying[node.id] += 1
@@ -64,6 +65,7 @@ def watchers(nursery: trio.Nursery, board: Board, probe) -> Watchers:
         transition=lambda *_: None,
         judged=lambda: None,
         result=lambda *_: None,
+        slot=lambda *_: None,
         lag=lambda _: None,
         overruns=lambda _: None,
     )

@@ -14,6 +14,7 @@ from healthd.cli.engines import engines
 from healthd.cli.history import history, sla
 from healthd.cli.overriding import drain, force_down, force_up, maintain, resume
 from healthd.cli.probing import probe
+from healthd.cli.replay import replay
 from healthd.cli.running import check_config, run, status
 
 
@@ -52,5 +53,6 @@ for command in (
     resume,
     history,
     sla,
+    replay,
 ):
     cli.add_command(command)

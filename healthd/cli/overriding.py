@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,13 +118,14 @@ def _author() -> str:
 
 
 def _ask(path: Path, method: str, what: str, body: Any) -> Any:  # noqa: ANN401 - JSON
-    socket = startup.read_config(path).control.socket
+    where = startup.read_config(path).control.socket
+    _knock(where)
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=15) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=15) as client:
             answer = client.request(method, f"http://healthd/api/v1/{what}", json=body)
         told = answer.json()
     except (httpx.HTTPError, ValueError) as why:
-        raise HealthdError(_unreachable(socket, why)) from why
+        raise HealthdError(f"no answer from healthd on {where} ({type(why).__name__})") from why
     if answer.status_code == httpx.codes.CONFLICT:
         click.echo(f"healthd: {told['error']}", err=True)
         sys.exit(1)
@@ -132,17 +134,29 @@ def _ask(path: Path, method: str, what: str, body: Any) -> Any:  # noqa: ANN401 
     return told
 
 
-def _unreachable(socket: Path, why: Exception) -> str:
-    if not os.access(socket.parent, os.X_OK) or (
-        socket.exists() and not os.access(socket, os.W_OK)
-    ):
-        return (
-            f"no right to use {socket}; run this as root or as healthd's user, or join the group "
-            "of the socket"
-        )
-    if not socket.exists():
-        return f"healthd is not running with this configuration: there is no {socket}"
-    return f"healthd does not answer on {socket} ({type(why).__name__}): is it running?"
+def _knock(where: Path) -> None:
+    """Connect once for the reason alone: httpx would only say that it could not.
+
+    Raises:
+        HealthdError: nobody is there, or we may not; with the mend.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(where))
+        except FileNotFoundError:
+            words = f"healthd is not running with this configuration: there is no {where}"
+        except ConnectionRefusedError:
+            words = f"healthd has died: nobody listens on {where}; start it again"
+        except PermissionError:
+            words = (
+                f"no right to use {where}; run this as root or as healthd's user, or join the "
+                "group of the socket"
+            )
+        except OSError as why:
+            words = f"cannot reach healthd on {where}: {why.strerror}"
+        else:
+            return
+    raise HealthdError(words)
 
 
 def _tell(told: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON

@@ -116,6 +116,8 @@ class Publication:
             self.published = await trio.to_thread.run_sync(write)
             self.memory = memory
         except OSError as why:
+            if self.directory.current() != self.published:
+                self.load()  # it failed behind the flip: the brake must know what was removed
             words = f"cannot write {why.filename or self.config.directory}: {why.strerror}"
             raise PublishError(self.config.name, Outcome.FAILED, words) from why
         return Outcome.PUBLISHED

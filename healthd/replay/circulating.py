@@ -1,11 +1,10 @@
-"""The publishing loop on a simulated clock: when the gate is asked, and what it would publish. Pure.
+"""The publishing loop on a simulated clock: when the gate is asked, and what users get. Pure.
 
 As in :mod:`healthd.publishing.service`: whatever changes, the gate is asked `debounce` later, and
 after a publication not before `spacing` has passed; it also asks again when time alone may have
 changed its decision. What is not new in names or order is not published.
 """
 
-import math
 from dataclasses import dataclass
 
 from healthd.config import GateConfig

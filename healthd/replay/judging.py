@@ -1,4 +1,4 @@
-"""A replay beside the truth: who was called down wrongly, who was not, and how long it took. Pure."""
+"""A replay beside the truth: what was called down wrongly, or late, or not at all. Pure."""
 
 import math
 from bisect import bisect_right

@@ -8,10 +8,11 @@ for them, and what operators wanted.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from healthd.config import GateConfig, VerdictConfig
-from healthd.model import Health, Node, Outcome, Reason
+from healthd.errors import ReplayError
+from healthd.model import Health, Node, Outcome, Reason, Vless
 from healthd.replay.circulating import Circulation, Issue
 from healthd.verdict.board import Board
 from healthd.verdict.gate import Mode
@@ -28,8 +29,8 @@ FIRST_ROUND = 3
 class Rules:
     """The parameters of one replay."""
 
-    verdict: VerdictConfig = VerdictConfig()
-    gate: GateConfig = GateConfig()
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
     interval: float = 30.0
     """Seconds between two slots of a node."""
     limit: int = 0
@@ -72,13 +73,24 @@ class Replayed:
     modes: dict[Mode, float]
     """Seconds in each of the gate's modes."""
 
-    def down_for(self, node_id: str) -> float:
-        """Seconds for which a node was down."""
-        return sum(
-            (self.ended if each.until is None else each.until) - each.at
-            for each in self.downs
-            if each.node == node_id
-        )
+    def lasted(self, down: Down) -> float:
+        """Seconds for which a node was down, within the recording."""
+        return (self.ended if down.until is None else down.until) - down.at
+
+
+def fleet_of(configured: Sequence[Node], recorded: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes that were recorded: those of the configuration in their order, then strangers."""
+    ids = tuple(recorded)
+    known = [node for node in configured if node.id in frozenset(ids)]
+    strangers = [node_id for node_id in ids if node_id not in {node.id for node in known}]
+    return (*known, *map(_stranger, strangers))
+
+
+def _stranger(node_id: str) -> Node:
+    """A node of which only the results are known; where it is, or was, is nothing to a replay."""
+    return Node(
+        id=node_id, name=node_id, endpoint=Vless(address="", port=0, user=""), fingerprint=""
+    )
 
 
 def run(
@@ -87,13 +99,17 @@ def run(
     """Replay a recording.
 
     Args:
-        trace: When each result came, whose it is, and itself; in the order in which they came, at
-            least one.
+        trace: When each result came, whose it is, and itself; in the order in which they came.
         fleet: The nodes, in failover order; every node of the trace is one of them.
         rules: The parameters.
+
+    Raises:
+        ReplayError: there is nothing to replay.
     """
     results = iter(trace)
-    ended, node_id, first = next(results)
+    if (found := next(results, None)) is None:
+        raise ReplayError("recording", "holds no results of this time")
+    ended, node_id, first = found
     replay = _Replay(fleet, rules, first.began)
     replay.take(ended, node_id, first)
     for ended, node_id, each in results:
@@ -182,7 +198,7 @@ class _Replay:
             self._downs.append(replace(down, until=at))
 
     def _forget(self, now: float) -> None:
-        """As after a long stop of the daemon: of states, only what nodes lost by flapping is kept."""
+        """As after a long stop of the daemon: only what nodes lost by flapping is remembered."""
         for record in self._board:
             self._close(record.node.id, now)
             record.state = State(since=now, penalty=record.state.penalty)

@@ -11,10 +11,10 @@ about those as medians of some 500 runs do. The published simulation let the int
 the real grid does not. A cell counts as a contradiction when both sides would differ so much once
 in a thousand times: with forty cells, one run in 25 finds one by chance alone.
 
-The second rule comes out a little quicker here, in every cell: its medians by an eighth, and with 86
-false downs at 10 % loss (86,400 slots, each of which may begin three failures) instead of 77. Each
-of these cells alone lies within its error. All of them together hardly do: the published rule was
-probably not quite this one.
+The second rule comes out a little quicker here, in every cell: its medians by an eighth, and with
+86 false downs at 10 % loss (86,400 slots, each of which may begin three failures) instead of 77.
+Each of these cells alone lies within its error. All of them together hardly do: the published rule
+was probably not quite this one.
 """
 
 import math
@@ -51,6 +51,9 @@ LOSSES: Mapping[Kind, tuple[float, ...]] = {
 """The shares of probes that are lost, by column."""
 
 _PUBLISHED_MONTHS = (20, 20, 20, 6, 6)
+
+ASSUMED = "20 node-months at up to 2 % loss, 6 above, and 500 deaths for a median"
+"""What is assumed of the published simulation, in words."""
 
 _WEIGHTS = (16, 8, 4, 2, 1)
 """With less loss a month takes less time and holds less news: so many months for one at 10 %."""
@@ -177,7 +180,7 @@ def measure(cell: Cell, dice: Dice, months: float) -> Measured:
 
 
 def judge_count(cell: Cell, count: int, months: float) -> Measured:
-    """So many false downs in so many months: a Poisson interval, and the published figure's odds."""
+    """So many false downs in so many months, and the odds that the published figure is of them."""
     low, high = _poisson(count)
     theirs = _PUBLISHED_MONTHS[cell.column]
     least, most = (max(0, edge * theirs) for edge in _rounded(cell.published))
@@ -190,7 +193,7 @@ def judge_count(cell: Cell, count: int, months: float) -> Measured:
 
 
 def judge_minutes(cell: Cell, minutes: Sequence[float]) -> Measured:
-    """So many times to DOWN: an interval of order statistics, and the published median's place."""
+    """Times to DOWN, in minutes, and whether the published median has its place among them."""
     ranked, count = sorted(minutes), len(minutes)
     reach = _Z / 2 * math.sqrt(count)
     low = ranked[max(0, math.floor(count / 2 - reach))]

@@ -141,7 +141,8 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         soundness.refuse_foreign(connection, self.path)
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # holds for a new file only
+        if not schema.version_of(connection):  # later it has no effect
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
         if not self._sound and self.path.stat().st_size <= CHECKED_UP_TO:
@@ -174,10 +175,14 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 def _connect_to_read(path: Path) -> sqlite3.Connection:
     """Without any means to change the file.
 
-    In WAL mode SQLite reads through an index beside the file, which cannot be made in a directory
-    that we may not write, or on a full disk. Where there is no log, the file alone is all there is.
+    In WAL mode SQLite reads through an index beside the file. That cannot be made in a directory
+    that we may not write, or on a full disk; beside a file that we may not write it would be in the
+    way later. Where there is no log, the file alone is all there is.
     """
     name = f"file:{quote(os.fsencode(path))}?mode=ro"
+    alone = f"{name}&immutable=1"
+    if not os.access(path, os.W_OK) and not _has_log(path):
+        return _connect(alone, uri=True)
     connection = _connect(name, uri=True)
     try:
         schema.version_of(connection)
@@ -186,7 +191,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         if why.sqlite_errorcode & 0xFF not in _NO_INDEX or _has_log(path):
             raise
-        return _connect(f"{name}&immutable=1", uri=True)
+        return _connect(alone, uri=True)
     except BaseException:
         connection.close()
         raise
@@ -225,8 +230,18 @@ def _make(path: Path) -> bool:
     if not os.access(path, os.W_OK):
         raise StoreError(str(path), StoreFault.READ_ONLY, "may be read, but not written")
     if stat.S_IMODE(path.stat().st_mode) & _READABLE_BY_OTHERS:
-        path.chmod(0o600)
+        _chmod(path)
+    for suffix in _BESIDE:
+        # SQLite made them with the mode that the file had then: perhaps a read-only one.
+        beside = _beside(path, suffix)
+        if beside.exists() and not os.access(beside, os.W_OK):
+            _chmod(beside)
     return False
+
+
+def _chmod(path: Path) -> None:
+    with suppress(PermissionError):  # another user's: it is for him to say
+        path.chmod(0o600)
 
 
 def _free(wanted: Path) -> Path:

@@ -49,9 +49,14 @@ class Lost:
 
 
 class Results:
-    """Single results, gathered into one block a node."""
+    """Single results, gathered into one block a node.
 
-    def __init__(self) -> None:
+    Args:
+        most: How many wait at once.
+    """
+
+    def __init__(self, most: int = MOST_RESULTS) -> None:
+        self._most = most
         self._open: dict[str, list[Recorded]] = {}
         self._closed: list[Block] = []
         self._count = 0
@@ -59,7 +64,7 @@ class Results:
 
     def note(self, node_id: str, recorded: Recorded) -> None:
         """Take one more result of a node."""
-        if self._count >= MOST_RESULTS:
+        if self._count >= self._most:
             self.lost += 1
             return
         gathered = self._open.setdefault(node_id, [])
@@ -72,7 +77,7 @@ class Results:
     def take(self, wall: float, *, everything: bool = False) -> list[Block]:
         """The blocks that are to be written now."""
         # A large fleet writes shorter ones, rather than hold half an hour of it in memory.
-        length = min(BLOCK, max(_LEAST_BLOCK, MOST_RESULTS // 2 // max(1, len(self._open))))
+        length = min(BLOCK, max(_LEAST_BLOCK, self._most // 2 // max(1, len(self._open))))
         for node_id, gathered in list(self._open.items()):
             if everything or len(gathered) >= length or wall - gathered[0].began >= BLOCK_AGE:
                 self._close(node_id)
@@ -85,7 +90,7 @@ class Results:
         self._closed = blocks + self._closed
         self._count += sum(len(results) for _, results in blocks)
         drop = 0
-        while self._count > MOST_RESULTS and drop < len(self._closed):
+        while self._count > self._most and drop < len(self._closed):
             gone = len(self._closed[drop][1])
             self._count, self.lost, drop = self._count - gone, self.lost + gone, drop + 1
         del self._closed[:drop]
@@ -102,6 +107,7 @@ class Pending:
     publications: list[NotedPublication] = field(default_factory=list)
     results: Results = field(default_factory=Results)
     lost: Lost = field(default_factory=Lost)
+    most_tallies: int = MOST_TALLIES
 
     def note_transition(self, noted: NotedTransition) -> None:
         """Take one more transition."""
@@ -130,11 +136,11 @@ class Pending:
 
     def bounded(self, tallies: dict[Key, Tally]) -> dict[Key, Tally]:
         """The tallies without the oldest hours, when they are too many."""
-        if len(tallies) <= MOST_TALLIES:
+        if len(tallies) <= self.most_tallies:
             return tallies
         latest_first = sorted(tallies, key=lambda key: key[2], reverse=True)
-        self.lost.slots += sum(tallies[key].slots for key in latest_first[MOST_TALLIES:])
-        return {key: tallies[key] for key in latest_first[:MOST_TALLIES]}
+        self.lost.slots += sum(tallies[key].slots for key in latest_first[self.most_tallies :])
+        return {key: tallies[key] for key in latest_first[: self.most_tallies]}
 
     def take_lost(self) -> Lost:
         """What was given up since the last call."""

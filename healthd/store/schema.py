@@ -6,6 +6,7 @@ change: another table or column is another script at the end.
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 APPLICATION_ID = 0x68656C64
 """Marks a file as ours, see `file`(1): "held"."""
@@ -69,10 +70,10 @@ MIGRATIONS: tuple[str, ...] = (
 VERSION = len(MIGRATIONS)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file of ours, or an empty one, up to :data:`VERSION`."""
+def migrate(connection: sqlite3.Connection, scripts: Sequence[str] = MIGRATIONS) -> None:
+    """Bring a file of ours, or an empty one, up to the version that these scripts make."""
     begun = version_of(connection)
-    for number, script in enumerate(MIGRATIONS[begun:], start=begun + 1):
+    for number, script in enumerate(scripts[begun:], start=begun + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {number}; COMMIT;"

@@ -135,12 +135,13 @@ class Writer:
     async def _write_on(self, records: Iterable[Record]) -> None:
         try:
             with self._scope:
-                this = self._next
-                while not this.is_last:
+                while True:
                     await self._wait_for_work()
                     this, self._next = self._next, _Round()
                     await self._write(records, this)
                     this.done.set()
+                    if this.is_last:
+                        break
                 await self._in_thread(self._database.close)
         finally:
             self._next.done.set()

@@ -19,7 +19,7 @@ from healthd.engines.check import check
 from healthd.engines.ports import reserve_port
 from healthd.fleet import links
 from healthd.model import Node, Reality, Vless
-from healthd.publishing.publisher import Outcome, Publication
+from healthd.publishing.publisher import Clocks, Outcome, Publication
 from healthd.verdict.gate import Decision, Mode
 
 GENERATIONS = 200
@@ -134,7 +134,10 @@ async def test_200_generations_under_a_reader(xray, nginx):
         return await check(xray, config, owner="test")
 
     publication = Publication(
-        PublishConfig(name="users", directory=public), "http://c.test/", ask, now=time.time
+        PublishConfig(name="users", directory=public),
+        "http://c.test/",
+        ask,
+        Clocks(time.time, time.monotonic),
     )
     publication.directory.prepare()
     publication.load()
@@ -149,7 +152,7 @@ async def test_200_generations_under_a_reader(xray, nginx):
                     reader.generations[hashlib.sha256(document).hexdigest()] = number
                 if number == 2:
                     nursery.start_soon(reader.poll, publication)
-                outcome = await publication.publish(Decision(Mode.NORMAL, order))
+                outcome = await publication.publish(Decision(mode=Mode.NORMAL, nodes=order))
                 assert outcome is Outcome.PUBLISHED
                 assert publication.published is not None
                 assert publication.published.generation == number

@@ -23,6 +23,8 @@ CONTRACT = {
     *("node_slots_total", "probes_total", "probe_failures_total", "probe_duration_seconds"),
     *("self_check_ok", "schedule_lag_seconds", "overruns_total", "engine_starts_total"),
     *("publication_generation", "publication_timestamp_seconds", "publication_nodes"),
+    *("node_admin", "node_slow", "self_check_fault", "store_ok", "publication_slots_total"),
+    *("publication_eligible", "publication_floor", "publication_in_service", "publication_held"),
     *("publication_mode", "publications_total", "config_last_reload_successful", "build_info"),
 }
 
@@ -37,7 +39,7 @@ def stage():
         published=Published(7, 1234.0, ("a",)),
         takes=lambda _: True,
     )
-    decisions = {"users": Decision(Mode.NORMAL)}
+    decisions = {"users": Decision(mode=Mode.NORMAL)}
     metrics = Metrics(board, lambda: [publication], lambda: decisions, "26.3.27")
     metrics.announce("users")
     return SimpleNamespace(board=board, metrics=metrics)

@@ -278,23 +278,25 @@ async def test_engine_that_takes_nothing_is_a_fault(tmp_path: Path) -> None:
 # --- shortages, and telling ---
 
 
-async def test_shortages_replace_each_other() -> None:
+async def test_shortages_replace_each_other(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     """What is named is short, what is not is there; other faults stay as they are."""
-    told: list[tuple[bool, set[Fault]]] = []
-    check = SelfCheck(FakeLine(), INTERVAL, lambda ok, faults: told.append((ok, set(faults))))
-    check.note_control(good=False)
-    check.note_shortages({Fault.DISK: "1 MiB", Fault.MEMORY: "2 MiB"})
-    check.note_shortages({Fault.DISK: "0.5 MiB"})
-    check.note_shortages({Fault.DISK: "0.4 MiB"})
-    check.note_shortages({})
-    check.note_control(good=True)
+    stage = Stage(nursery, FakeLine())
+    await stage.until(1)
+    stage.check.note_control(good=False)
+    stage.check.note_shortages({Fault.DISK: "1 MiB", Fault.MEMORY: "2 MiB"})
+    stage.check.note_shortages({Fault.DISK: "0.5 MiB"})
+    stage.check.note_shortages({Fault.DISK: "0.4 MiB"})
+    stage.check.note_shortages({})
+    stage.check.note_control(good=True)
 
-    assert told == [
-        (False, {Fault.LINE}),
-        (False, {Fault.LINE, Fault.DISK, Fault.MEMORY}),
-        (False, {Fault.LINE, Fault.DISK}),
-        (False, {Fault.LINE}),
-        (True, set()),
+    assert stage.told == [
+        (1, False, {Fault.LINE}),
+        (1, False, {Fault.LINE, Fault.DISK, Fault.MEMORY}),
+        (1, False, {Fault.LINE, Fault.DISK}),
+        (1, False, {Fault.LINE}),
+        (1, True, set()),
     ]
 
 

@@ -87,6 +87,7 @@ def test_meta_tells_what_is_served(directory: PublicationDirectory) -> None:
         "generation": 1,
         "generated_at": "2023-11-14T22:13:20Z",
         "publication": "main",
+        "removals": [],
         "nodes": ["a"],
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

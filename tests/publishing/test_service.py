@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import cast
 
+import structlog
 import trio
 
 from healthd.config import GateConfig, PublishConfig
@@ -11,11 +12,12 @@ from healthd.errors import PublishError
 from healthd.model import Health
 from healthd.publishing.directory import Published
 from healthd.publishing.publisher import Outcome, Publication
-from healthd.publishing.service import RETRY, PublishingService
-from healthd.verdict.gate import Decision, Mode
+from healthd.publishing.service import RETRY, PublishingService, difference
+from healthd.verdict import gate
+from healthd.verdict.gate import Candidate, Decision, Memory, Mode
 from tests.fakes import make_node
 
-GATE = GateConfig(debounce="2s", spacing="5s")
+GATE = GateConfig(debounce="2s", spacing="5s", min_nodes=1)
 
 
 @dataclass
@@ -24,11 +26,16 @@ class FakePublication:
 
     config: PublishConfig
     published: Published | None = None
+    memory: Memory = field(default_factory=Memory)
     fail: bool = False
+    loads: int = 0
     seen: list[tuple[float, tuple[str, ...] | None]] = field(default_factory=list)
 
     def takes(self, _node):
         return True
+
+    def load(self) -> None:
+        self.loads += 1
 
     async def publish(self, decision: Decision) -> Outcome:
         nodes = None if decision.nodes is None else tuple(node.id for node in decision.nodes)
@@ -40,6 +47,7 @@ class FakePublication:
         if self.published and self.published.nodes == nodes:
             return Outcome.UNCHANGED
         self.published = Published(1, 0.0, nodes)
+        self.memory = gate.after_publishing(decision, trio.current_time())
         return Outcome.PUBLISHED
 
 
@@ -49,19 +57,31 @@ class Stage:
     def __init__(self, tmp_path, *, first_round_ends=90.0) -> None:
         self.health = {"a": Health.UNKNOWN, "b": Health.UNKNOWN}
         self.over = False
+        self.monitor_ok = True
+        self.probation: float | None = None
+        self.told: list[tuple[tuple[str, ...], Decision]] = []
         self.outcomes: list[Outcome] = []
         self.began = trio.current_time()
         self.fake = FakePublication(PublishConfig(name="users", directory=tmp_path))
         nodes = [make_node("a"), make_node("b")]
         self.service = PublishingService(
             [cast("Publication", self.fake)],
-            nodes=lambda: nodes,
-            health=lambda: self.health,
+            candidates=lambda: [self._candidate(node) for node in nodes],
             first_round_over=lambda: self.over,
             first_round_ends=self.began + first_round_ends,
+            monitor_ok=lambda: self.monitor_ok,
             config=GATE,
-            on_outcome=lambda _, outcome: self.outcomes.append(outcome),
+            on_outcome=lambda _, outcome, was, decision: self._note(outcome, was, decision),
         )
+
+    def _candidate(self, node) -> Candidate:
+        return Candidate(
+            node=node, health=self.health[node.id], probation_until=self.probation, last_good=1.0
+        )
+
+    def _note(self, outcome, was, decision) -> None:
+        self.outcomes.append(outcome)
+        self.told.append((tuple(was), decision))
 
     @property
     def times(self) -> list[float]:
@@ -148,3 +168,65 @@ async def test_nodes_that_join_later_do_not_close_the_gate(nursery, autojump_clo
     await trio.sleep(10)
     assert stage.fake.published is not None
     assert stage.fake.published.nodes == ("a", "b")
+
+
+async def test_looks_again_when_time_alone_decides(nursery, autojump_clock, tmp_path):
+    """A node whose probation ends goes to its place without anything else happening."""
+    stage = Stage(tmp_path)
+    stage.over = True
+    stage.health = {"a": Health.UP, "b": Health.UP}
+    stage.probation = stage.began + 600.0
+    nursery.start_soon(stage.service.run)
+    stage.service.touch()
+    await trio.sleep(500)
+    seen = len(stage.fake.seen)
+
+    await trio.sleep(200)
+
+    assert len(stage.fake.seen) > seen
+    assert stage.fake.seen[-1][0] == stage.began + 602.0
+    settled = len(stage.fake.seen)
+    await trio.sleep(5000)
+    assert len(stage.fake.seen) == settled
+
+
+async def test_nothing_changes_while_the_monitor_is_at_fault(nursery, autojump_clock, tmp_path):
+    """With the self-check failing the publication stays, and says so; afterwards it follows."""
+    stage = Stage(tmp_path)
+    stage.over = True
+    stage.health = {"a": Health.UP, "b": Health.UP}
+    nursery.start_soon(stage.service.run)
+    stage.service.touch()
+    await trio.sleep(20)
+    stage.monitor_ok, stage.health["a"] = False, Health.DOWN
+    with structlog.testing.capture_logs() as logs:
+        stage.service.touch()
+        await trio.sleep(600)
+    assert stage.fake.published is not None
+    assert stage.fake.published.nodes == ("a", "b")
+    assert stage.service.decisions["users"].mode is Mode.OFFLINE
+    assert [entry["mode"] for entry in logs if entry["event"] == "gate_mode_changed"] == ["offline"]
+
+    stage.monitor_ok = True
+    stage.service.touch()
+    await trio.sleep(20)
+
+    assert stage.fake.seen[-1][1] == ("b",)
+    assert stage.told[-1][0] == ("a", "b")
+    assert difference(*stage.told[-1])["removed"].keys() == {"a"}
+
+
+async def test_reload_reads_what_is_served_once_more(nursery, autojump_clock, tmp_path):
+    """Another daemon's round, or ours, may have ended between a reload and the next look."""
+    stage = Stage(tmp_path)
+    stage.over = True
+    stage.health["a"] = Health.UP
+    nursery.start_soon(stage.service.run)
+    stage.service.touch()
+    await trio.sleep(20)
+    assert stage.fake.loads == 0
+
+    stage.service.apply([cast("Publication", stage.fake)], GATE)
+    await trio.sleep(20)
+
+    assert stage.fake.loads == 1
