@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 
 # Rooms without I/O: every line and branch is tested.
-PURE := "healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/xray.py,healthd/engines/socks.py"
+PURE := "healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/xray.py,healthd/engines/socks.py,healthd/replay/*"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -46,6 +46,7 @@ soak: $(ENGINES)
 
 bench: $(ENGINES)
 	$(BIN)/python bench/cost.py $(BENCH)
+	$(BIN)/python bench/replay.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -231,7 +231,10 @@ class Watchers:
     def _leave_out(self, node_id: str, slot: float, slots: int) -> None:
         """Count slots in which a node that is down for long was not asked."""
         if slots:
-            verdict = self._board.pass_over(node_id, slots, SlotVerdict.BAD)
+            # As it was found last: down, unless that probe said nothing of it.
+            silent = self._board[node_id].usable is None
+            verdict = SlotVerdict.UNKNOWN if silent else SlotVerdict.BAD
+            verdict = self._board.pass_over(node_id, slots, verdict)
             for number in range(slots):
                 at = slot + number * self._timing.interval
                 self._count(self._board[node_id], at, verdict)

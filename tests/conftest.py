@@ -8,6 +8,7 @@ import psutil
 import pytest
 import structlog
 
+import tests.builders  # noqa: F401 - hypothesis's profile holds for every test
 from healthd.engines.find import find_xray
 from healthd.errors import EngineMissing
 

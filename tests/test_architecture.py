@@ -15,6 +15,13 @@ PURE = [
     "healthd.config",
     "healthd.fleet",
     "healthd.verdict",
+    *(
+        f"healthd.replay.{name}"
+        for name in (
+            *("running", "circulating", "judging", "comparing"),
+            *("setting", "synthetic", "table"),
+        )
+    ),
     "healthd.publishing.links",
     "healthd.publishing.xray",
     "healthd.engines.xray",
@@ -25,7 +32,7 @@ PURE = [
 PURE_LIBRARIES = {
     *("base64", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib"),
     *("ipaddress", "itertools", "json", "math", "re", "string", "tomllib", "typing", "urllib"),
-    *("array", "datetime", "fnmatch", "statistics", "struct", "zlib"),
+    *("array", "bisect", "datetime", "fnmatch", "statistics", "struct", "zlib"),
     *("pydantic", "pydantic_core", "idna"),
 }
 # `datetime` may turn seconds into words, but not ask what time it is.

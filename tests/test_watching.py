@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from healthd.config import ProbeConfig, VerdictConfig
-from healthd.model import Health, Node, Reason, Result, failure, success
+from healthd.model import Health, Node, Reason, Result, failure, inconclusive, success
 from healthd.verdict import schedule
 from healthd.verdict.board import Board
 from healthd.verdict.ledger import SlotVerdict
@@ -227,6 +227,21 @@ async def test_long_dead_node_is_asked_less_and_less(stage, autojump_clock):
     assert {round(b - a, 3) for a, b in pairwise(names)} == {30.0}
     assert {verdict for *_, verdict in stage.counted} == {SlotVerdict.BAD}
     assert stage.board["a"].slots[SlotVerdict.BAD] == len(names)
+
+
+async def test_left_out_slots_are_unknown_while_the_monitor_is_offline(stage, autojump_clock):
+    """When the last probe said nothing of the node, neither does the slot after it."""
+    stage.answer = lambda _: BAD
+    stage.apply(make_node("a"))
+    await trio.sleep(2 * 3600)
+    stage.answer = lambda _: inconclusive(Reason.CONTROL_FAILED)
+    await trio.sleep(120)
+    stage.counted.clear()
+
+    await trio.sleep(600)
+
+    assert len(stage.counted) == 20
+    assert {verdict for *_, verdict in stage.counted} == {SlotVerdict.UNKNOWN}
 
 
 async def test_first_probe_after_the_fall_confirms_it(stage, autojump_clock):

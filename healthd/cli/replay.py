@@ -60,7 +60,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, text: str | 
 @click.option(
     "--months",
     type=click.FloatRange(min=0, min_open=True),
-    default=12.0,
+    default=10.0,
     show_default=True,
     help="Node-months to simulate at 10 % loss; more of them at less.",
 )
@@ -111,16 +111,20 @@ def replay(
     rules = _rules(config, publication)
     sides = [rules, changed(rules, settings)] if settings else [rules]
     found: Recording = (
-        reading.read_results(file.name, file)
+        reading.read_results(_name(file), file)
         if file is not None
         else recording.read_store(config.paths.state / FILE)
     )
-    outages = None if truth is None else reading.read_truth(truth.name, truth, found.nodes)
+    outages = None if truth is None else reading.read_truth(_name(truth), truth, found.nodes)
     begin = float("-inf") if since is None else found.latest - since
     fleet = running.fleet_of(config.fleet(), found.nodes)
     replayed = _replay_all(partial(_replay, found, begin, fleet), sides, processes)
     show = comparison.tell if as_json else comparison.show
     show(found.name, settings, replayed, outages)
+
+
+def _name(file: BinaryIO) -> str:
+    return getattr(file, "name", "<stdin>")
 
 
 def _config(path: Path) -> Config:

@@ -24,7 +24,11 @@ def run(months: float, seed: int, processes: int, *, as_json: bool) -> bool:
         processes: How many share the work.
         as_json: Whether programs read it.
     """
-    measured = _measured(months, seed, processes)
+    return report(_measured(months, seed, processes), as_json=as_json)
+
+
+def report(measured: Sequence[Measured], *, as_json: bool) -> bool:
+    """Print the figures; return whether one of the published is contradicted."""
     show = _tell if as_json else _print
     show(measured)
     return any(each.contradicts for each in measured)

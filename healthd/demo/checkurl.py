@@ -11,6 +11,12 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://portal.test/\r\nContent-Leng
 LYING_BODY = b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
 
 
+def bulk_answer(size: int) -> bytes:
+    """The answer of a bulk URL: so many bytes of body."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
+    return head.encode() + bytes(size)
+
+
 @dataclass
 class CheckUrl:
     """One server. ``answer`` is sent to every request; None closes without a word."""

@@ -51,6 +51,8 @@ class Server:
     keys: KeyPair = field(repr=False)
     short_id: str = field(default="0123456789abcdef", repr=False)
     pid: int | None = None
+    cut_off: frozenset[int] = frozenset()
+    """Ports that it carries nothing to, from its next start on."""
     _running: trio.CancelScope | None = field(default=None, repr=False)
     _ended: trio.Event | None = field(default=None, repr=False)
 
@@ -166,10 +168,22 @@ class Fleet:
         await self.kill(server_id)
         await self._nursery.start(self._be_mute, self.servers[server_id])
 
+    async def cut_off(self, server_id: str, *ports: int) -> None:
+        """Let a server run, but carry nothing to these ports.
+
+        This is the node whose address a check URL's operator blocks. Undo it with :meth:`restore`.
+        """
+        await self._restart(server_id, frozenset(ports))
+
     async def restore(self, server_id: str) -> None:
         """End whatever stands in a server's place, and start the server."""
-        if self.servers[server_id]._running is not None:
+        await self._restart(server_id, frozenset())
+
+    async def _restart(self, server_id: str, cut_off: frozenset[int]) -> None:
+        server = self.servers[server_id]
+        if server._running is not None:
             await self.kill(server_id)
+        server.cut_off = cut_off
         await self.start(server_id)
 
     def _reserve(self) -> int:
@@ -191,7 +205,7 @@ class Fleet:
     ) -> None:
         async with _occupied(server):
             inbound = _reality_inbound(server, self._target_port)
-            run = partial(self._run, [inbound])
+            run = partial(self._run, [inbound], server.cut_off)
             async with trio.open_nursery() as nursery:
                 server.pid = await nursery.start(run)
                 task_status.started()
@@ -209,14 +223,18 @@ class Fleet:
     async def _run(
         self,
         inbounds: list[dict[str, Any]],
+        cut_off: frozenset[int] = frozenset(),
         task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
     ) -> None:
+        ports = ",".join(map(str, sorted(cut_off)))
         config = {
             "log": {"loglevel": "warning", "access": "none"},
             "inbounds": inbounds,
             "outbounds": [
-                {"protocol": "freedom", "settings": {"finalRules": [{"action": "allow"}]}}
+                {"protocol": "freedom", "settings": {"finalRules": [{"action": "allow"}]}},
+                {"protocol": "blackhole", "tag": "nowhere"},
             ],
+            "routing": {"rules": [{"port": ports, "outboundTag": "nowhere"}] if ports else []},
         }
         await process.run(
             [self.xray, "run", "-c", "stdin:"],

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import httpx
 import tomli_w
 import trio
+from prometheus_client.parser import text_string_to_metric_families
 
 from healthd.demo.fleet import Fleet
 
@@ -135,7 +136,9 @@ class RunningDaemon:
     async def get(self, path: str) -> httpx.Response:
         """Ask its HTTP surface."""
         listen = (await self.wait_event("daemon_started"))["listen"]
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        # Else the server keeps the connection, and a descriptor, for some seconds more.
+        headers = {"Connection": "close"}
+        async with httpx.AsyncClient(trust_env=False, timeout=10, headers=headers) as client:
             return await client.get(f"http://{listen}{path}")
 
     async def status(self) -> Any:  # noqa: ANN401 - JSON
@@ -148,6 +151,19 @@ class RunningDaemon:
             node for node in (await self.status())["nodes"] if node["id"] == node_id
         )
         return found
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a metric, without ``healthd_``, that bear these labels."""
+        text = (await self.get("/metrics")).text
+        found = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == f"healthd_{name}" and labels.items() <= sample.labels.items()
+        ]
+        if not found:
+            raise LookupError(f"there is no healthd_{name} with {labels}")
+        return sum(found)
 
     def links(self) -> list[str]:
         """Names in the published links.txt, in order; empty before the first publication."""
@@ -186,11 +202,20 @@ class RunningDaemon:
 
 @asynccontextmanager
 async def start_daemon(
-    config: Path, *, environment: Mapping[str, str] | None = None
+    config: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
 ) -> AsyncIterator[RunningDaemon]:
-    """Run ``healthd run`` on a configuration for as long as the block lasts; SIGTERM ends it."""
+    """Run ``healthd run`` on a configuration for as long as the block lasts; SIGTERM ends it.
+
+    Args:
+        config: The configuration file.
+        environment: Added to ours.
+        through: A command that gives it other limits or rights, and then becomes it.
+    """
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "healthd", "run", "-c", str(config)],
+        [*through, sys.executable, "-m", "healthd", "run", "-c", str(config)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -2,7 +2,8 @@
 
 Four REALITY servers, their TLS target, two check URLs and a daemon with quick timings. The primary
 is killed, another node is replaced by one that accepts connections and carries nothing, the check
-URLs are stopped, and all is brought back; each time the published file must follow, or stay.
+URLs are stopped, and all is brought back; then all nodes die at once. Each time the published file must
+follow, or stay.
 """
 
 import tempfile
@@ -104,6 +105,7 @@ class _Stage:
             ("(b) sg-1 accepts TCP but carries nothing: it leaves too", self._mute),
             ("(c) the check URLs die: nothing may be removed", self._cut),
             ("(d) all is brought back: the file is whole again", self._heal),
+            ("(e) all nodes die at once: users keep what they have", self._storm),
         )
         for title, act in steps:
             self._now = title
@@ -161,6 +163,17 @@ class _Stage:
         await self._fleet.restore("sg-1")
         await self._expect(list(NODES))
         return "links.txt: " + " ".join(self._daemon.links())
+
+    async def _storm(self) -> str:
+        before = self._bytes()
+        async with trio.open_nursery() as nursery:
+            for node_id in NODES:
+                nursery.start_soon(self._fleet.kill, node_id)
+        while (mode := (await self._daemon.status())["publications"][0]["mode"]) != "last-good":
+            await trio.sleep(0.1)
+        if self._bytes() != before:
+            raise _NotShownError("the published files changed although no node is better")
+        return f"every node down, mode {mode}, the files stay byte for byte"
 
     async def _expect(self, nodes: list[str]) -> None:
         def published() -> bool:

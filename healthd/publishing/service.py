@@ -5,7 +5,7 @@ looks again when time alone may have changed the gate's decision.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypedDict
 
 import structlog
@@ -99,7 +99,7 @@ class PublishingService:
                 for publication in self.publications:
                     publication.load()
             outcomes = [await self._publish(publication) for publication in self.publications]
-            again = min((made.look_again for made in self.decisions.values()), default=math.inf)
+            again = min(self._moments(), default=math.inf)
             if {Outcome.FAILED, Outcome.REFUSED}.intersection(outcomes):
                 again = min(again, trio.current_time() + RETRY)
             if not self._started:
@@ -120,6 +120,18 @@ class PublishingService:
             first_round_over=self._started,
             monitor_ok=self._monitor_ok(),
         )
+
+    def _moments(self) -> Iterator[float]:
+        """When time alone may change a decision (monotonic seconds).
+
+        The removals that were just published are in the memory, but not in the decision that made
+        them: those that the brake held back wait for the end of these.
+        """
+        for publication in self.publications:
+            if made := self.decisions.get(publication.config.name):
+                yield made.look_again
+            for at in publication.memory.removals:
+                yield at + self.config.removal_period
 
     async def _publish(self, publication: Publication) -> Outcome:
         name = publication.config.name

@@ -11,7 +11,7 @@ from healthd.config import GateConfig
 from healthd.model import IN_SERVICE
 from healthd.verdict import gate
 from healthd.verdict.board import Board
-from healthd.verdict.gate import Candidate, Memory, Mode
+from healthd.verdict.gate import Candidate, Decision, Memory, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,14 @@ class Circulation:
             gone = [each for each in before if each not in frozenset(chosen)]
             removed = tuple(each for each in gone if not self._in_service(each))
             self.issues.append(Issue(now, decision.mode, chosen, removed))
-        again = decision.look_again if self._started else self._first_round_ends
-        self._due = max(again, self._ready) + self._rules.debounce
+        self._due = max(self._again(decision), self._ready) + self._rules.debounce
+
+    def _again(self, decision: Decision) -> float:
+        """When time alone may change the decision, or end what was published of it just now."""
+        if not self._started:
+            return self._first_round_ends
+        ends = (at + self._rules.removal_period for at in self._memory.removals)
+        return min((decision.look_again, *ends))
 
     def _candidates(self) -> list[Candidate]:
         return [

@@ -10,7 +10,7 @@ from healthd.verdict.gate import Mode
 _ORDINARY = {Mode.NORMAL, Mode.WAITING}
 
 IN_MODE = "minutes in mode"
-"""How the figures begin that tell for how long the gate did something else than its ordinary work."""
+"""How figures are named that tell for how long the gate was in a mode that is not ordinary."""
 
 Figures = dict[str, float | None]
 """By name; None where there is nothing to say. Units are in the names."""

@@ -4,7 +4,7 @@ The clock is the wall clock of the recording. The gate is asked as the daemon as
 something changed, and when time alone may have changed something; never per result.
 
 What cannot be known here: rechecks that were never made, because the parameters of then did not ask
-for them, and what operators wanted.
+for them; what operators wanted; and what the monitor found wrong with itself, beyond its results.
 """
 
 from collections.abc import Iterable, Sequence
@@ -134,7 +134,6 @@ class _Replay:
         )
         # However seldom the only node of a recording was asked while it was down.
         self._forget_after = max(rules.forget_after, 2 * rules.verdict.down_slow_interval)
-        self._offline_until: float | None = None
         self._results = 0
         self._transitions: list[tuple[str, Transition]] = []
         self._open: dict[str, Down] = {}
@@ -205,16 +204,13 @@ class _Replay:
         self._circulation.touch(now)
 
     def _check_monitor(self, each: Recorded, now: float) -> None:
-        """Whether the monitor's own line was good, as the daemon judges it by the same results."""
-        outcome, reason = each.result.outcome, each.result.reason
-        if reason is Reason.CONTROL_FAILED:
-            self._offline_until = now + 2 * self._rules.interval
-        elif self._offline_until is None or outcome is Outcome.INCONCLUSIVE:
+        """Whether the monitor's own line was good, as far as results tell."""
+        if each.result.reason is Reason.CONTROL_FAILED:
+            ok = False
+        elif each.result.outcome is Outcome.INCONCLUSIVE:
             return
-        elif outcome is Outcome.FAILURE or now >= self._offline_until:
-            self._offline_until = None
         else:
-            return
-        if self._circulation.monitor_ok is not (self._offline_until is None):
-            self._circulation.monitor_ok = self._offline_until is None
+            ok = True
+        if ok is not self._circulation.monitor_ok:
+            self._circulation.monitor_ok = ok
             self._circulation.touch(now)

@@ -54,10 +54,8 @@ def minutes_to_down(dice: Dice, loss: float, *, probe: ProbeConfig, rules: Verdi
     """From the moment at which a healthy node begins to lose so many until it is called down."""
     node = _Node(dice, loss, probe, rules)
     began = probe.interval * dice.random()
-    for transition in node.live():
-        if transition.after is Health.DOWN:
-            return (transition.at - began) / 60
-    raise AssertionError("lives for ever")
+    down = next(each for each in node.live() if each.after is Health.DOWN)
+    return (down.at - began) / 60
 
 
 class _Node:

@@ -55,5 +55,6 @@ def prune(database: Database, *, wall: float, keep: float, results: float) -> bo
         connection.execute("DELETE FROM watched WHERE until < ?", (wall - keep,))
     with database.reading() as connection:
         if connection.execute("PRAGMA freelist_count").fetchone()[0] > _SPARE:
-            connection.execute(f"PRAGMA incremental_vacuum({CHUNK})").fetchall()
+            # Not `execute`, which would stop at the first page: there are no columns to fetch.
+            connection.executescript(f"PRAGMA incremental_vacuum({CHUNK});")
     return max(removed) >= CHUNK

@@ -34,11 +34,11 @@ class Loaded:
 
 def load(connection: sqlite3.Connection) -> Loaded:
     """Read everything that the next run takes up."""
-    alive = connection.execute("SELECT value FROM meta WHERE key = 'alive'").fetchone()
+    rows = _Rows(connection)
+    alive = rows.read("SELECT value FROM meta WHERE key = 'alive'", lambda row: float(row[0]))
     watched = connection.execute("SELECT name FROM watched WHERE kind = 'node' AND until IS NULL")
     # A state that has not changed was not written again, but held until the daemon ended.
-    held = dict.fromkeys((name for (name,) in watched), alive[0]) if alive else {}
-    rows = _Rows(connection)
+    held = {name: at for (name,) in watched for at in alive}
     found = rows.read("SELECT node, saved_at, document FROM state", _state)
     return Loaded(
         states={node: (max(at, held.get(node, at)), kept) for node, at, kept in found},

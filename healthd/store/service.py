@@ -15,7 +15,7 @@ from healthd.store.health import Health
 from healthd.store.news import News
 from healthd.store.opening import Opener
 from healthd.store.reading import Loaded
-from healthd.store.writer import Writer
+from healthd.store.writer import OneThread, Writer
 from healthd.store.writing import NotedPublication, NotedTransition, Watched
 from healthd.verdict.board import Record
 from healthd.verdict.ledger import Ledger
@@ -66,6 +66,7 @@ class Store:
             interval=interval,
             wall=wall,
             on_opened=self._read_late,
+            beside=OneThread(),
         )
 
     @property

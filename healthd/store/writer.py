@@ -7,7 +7,7 @@ twice, so nothing but the end of the daemon leaves one alone, and that not befor
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -39,6 +39,24 @@ _STALE = {StoreFault.READ_ONLY, StoreFault.DENIED, StoreFault.FAILED}
 T = TypeVar("T")
 
 
+class Run(Protocol):
+    """Runs a blocking job beside the event loop, and gives up waiting for it when cancelled."""
+
+    async def __call__(self, job: Callable[[], T]) -> T:
+        """Return what the job returns."""
+
+
+class OneThread:
+    """Runs jobs in a worker thread, one at a time."""
+
+    def __init__(self) -> None:
+        self._one = trio.CapacityLimiter(1)
+
+    async def __call__(self, job: Callable[[], T]) -> T:
+        """Return what the job returns."""
+        return await trio.to_thread.run_sync(job, abandon_on_cancel=True, limiter=self._one)
+
+
 @dataclass(slots=True)
 class _Round:
     """One batch on its way."""
@@ -60,6 +78,7 @@ class Writer:
         interval: Gives the seconds of a slot.
         wall: The wall clock.
         on_opened: Told what the file says, each time that it was opened here.
+        beside: Runs what blocks.
     """
 
     def __init__(
@@ -73,6 +92,7 @@ class Writer:
         interval: Callable[[], float],
         wall: Callable[[], float],
         on_opened: Callable[[Loaded], None],
+        beside: Run,
     ) -> None:
         self._database = database
         self._opener = opener
@@ -82,10 +102,10 @@ class Writer:
         self._interval = interval
         self._wall = wall
         self._on_opened = on_opened
+        self._beside = beside
         self._prune_at = float("-inf")
         self._busy_since: float | None = None
         self._scope = trio.CancelScope(shield=True)
-        self._one = trio.CapacityLimiter(1)
         self._next = _Round()
         self._wanted_soon, self._wanted_now = trio.Event(), trio.Event()
         self._ended = trio.Event()
@@ -142,7 +162,7 @@ class Writer:
                     this.done.set()
                     if this.is_last:
                         break
-                await self._in_thread(self._database.close)
+                await self._run(self._database.close)
         finally:
             self._next.done.set()
             self._ended.set()
@@ -162,20 +182,20 @@ class Writer:
             except StoreError as why:
                 if why.kind not in BEYOND_HOPE:
                     raise
-                await self._in_thread(partial(self._opener.give_up, why))
+                await self._run(partial(self._opener.give_up, why))
                 await self._write_batch(records, this)
         except StoreError as why:
             self._health.failed(why)
             self._news.bound()
             if why.kind in _STALE:
-                await self._in_thread(self._database.close)
+                await self._run(self._database.close)
         else:
             self._health.works()
         self._health.note_lost(self._news.pending)
 
     async def _write_batch(self, records: Iterable[Record], this: _Round) -> None:
         if not self._database.is_open:
-            loaded = await self._in_thread(self._opener.open)
+            loaded = await self._run(self._opener.open)
             self._news.forget()
             self._on_opened(loaded)
         batch = self._news.collect(
@@ -186,7 +206,7 @@ class Writer:
             last=this.is_last,
         )
         try:
-            await self._in_thread(partial(writing.write, self._database, batch))
+            await self._run(partial(writing.write, self._database, batch))
         except StoreError:
             self._news.put_back(batch)
             raise
@@ -205,13 +225,13 @@ class Writer:
         prune = partial(
             pruning.prune, self._database, wall=self._wall(), keep=keep, results=results
         )
-        if await self._in_thread(prune):
+        if await self._run(prune):
             self._prune_at = now
 
-    async def _in_thread(self, job: Callable[[], T]) -> T:
+    async def _run(self, job: Callable[[], T]) -> T:
         """Cancelled by :meth:`run` alone, when nobody will use the file any more."""
         self._busy_since = trio.current_time()
         try:
-            return await trio.to_thread.run_sync(job, abandon_on_cancel=True, limiter=self._one)
+            return await self._beside(job)
         finally:
             self._busy_since = None

@@ -269,12 +269,13 @@ class _Gate:
         """What is published, less what he took out, plus what he forces up; None if it is that."""
         by_id = {each.node.id: each for each in self.all if not each.taken_out}
         left = [by_id[node_id] for node_id in self.memory.published if node_id in by_id]
+        writable = [each for each in left if each.health is not Health.INVALID]
         joining = [c for c in self.eligible if c.forced_up and c.node.id not in self.was_in]
         if self.limit:
-            joining = joining[: max(0, self.limit - len(left))]
+            joining = joining[: max(0, self.limit - len(writable))]
         if len(left) == len(self.was_in) and not joining:
             return None
-        chosen = [c for c in left if c.health is not Health.INVALID] + joining
+        chosen = writable + joining
         if not chosen and any(c.taken_out and c.node.id in self.was_in for c in self.all):
             bad = self._bad()
             chosen = self._chosen(bad, frozenset(), self._filling(Mode.TOP_UP, bad, frozenset()))

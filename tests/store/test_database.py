@@ -239,6 +239,7 @@ class TestNewerVersion:
         assert caught.value.kind is StoreFault.NEWER
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's rights")
 class TestRights:
     def test_unreadable(self, public):
         """Mode 000: denied, and the same for those who only read."""
@@ -281,6 +282,22 @@ class TestRights:
         public.chmod(0o555)
         with as_nobody(), pytest.raises(StoreError), files.reading(path):
             pass
+
+    def test_rights_of_what_lies_beside_it(self, public):
+        """A log and an index made while the file was read-only are not in the way later."""
+        path = public / "healthd.db"
+        filled(path, 3)
+        os.chown(path, 65534, 65534)
+        with as_nobody():
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).touch(0o444)
+            database = Database(path)
+            database.open()
+            with database.writing() as connection:
+                connection.execute("DELETE FROM state")
+            database.close()
+
+        assert rows(path, "SELECT count(*) FROM state") == [(0,)]
 
     def test_hidden_directory(self, public):
         """A directory that may not be entered: denied."""

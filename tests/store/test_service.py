@@ -226,6 +226,7 @@ class TestStates:
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("UPDATE proven SET link = ?", (secret,))
         change(path, "UPDATE overrides SET mode = 'sideways' WHERE id = 0")
+        change(path, "UPDATE meta SET value = 'noon'")
         with capture_logs() as logs:
             loaded = stage(path).loaded
 
@@ -233,7 +234,7 @@ class TestStates:
         assert loaded.proven == {}
         assert loaded.overrides == (FORCED,)
         assert [(line["event"], line.get("rows")) for line in logs] == [
-            ("store_rows_unreadable", 3)
+            ("store_rows_unreadable", 4)
         ]
 
 

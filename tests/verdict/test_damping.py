@@ -29,6 +29,7 @@ def after_falls(*at: float, rules: VerdictConfig = RULES, penalty: Penalty = NON
 class TestPoints:
     def test_a_fall_costs_a_thousand(self):
         """The account is empty at first; each fall adds 1000 points to what is left of it."""
+        assert Penalty(0.0, 0.0, held=False) == NONE
         assert damping.points(NONE, 1e9, RULES) == 0.0
         assert Penalty(1000.0, 50.0) == after_falls(50.0)
         assert Penalty(1500.0, 950.0) == after_falls(50.0, 950.0)

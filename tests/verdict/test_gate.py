@@ -356,6 +356,12 @@ class TestOverridesWin:
 
         assert expected == ids(look(line, limit=limit, monitor_ok=False))
 
+    def test_forced_up_in_place_of_one_refused(self):
+        """Who cannot be written any more leaves room for him."""
+        decision = look("a:up* b:invalid* c:down/force-up", limit=2, monitor_ok=False)
+
+        assert ids(decision) == "a c"
+
     def test_last_good(self):
         """With no node up, too: who is drained, and who is refused with him, leaves."""
         decision = look("a:down* b:down*/drain c:held* d:invalid*")

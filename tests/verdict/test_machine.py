@@ -213,6 +213,16 @@ class TestWindowRule:
             state=verify(*HELD_ROWS, rules=HOLDING),
         )
 
+    @pytest.mark.parametrize(
+        "slots", [(), (True,) * 10, (False,) * 10, (True, False) * 5, (True,) * 11, (False,) * 3]
+    )
+    def test_good_slot_of_a_good_node(self, slots):
+        """However the window looks, a good slot is the latest in it."""
+        state = State(health=UP, since=0.0, slots=slots)
+        state, transitions = step(state, 30, SLOT, GOOD, VerdictConfig(window_failures=0))
+
+        assert (state.slots, transitions) == ((*slots, True)[-10:], [])
+
     def test_narrower_window_after_reload(self):
         """New rules hold at once: slots beyond a narrower window are dropped."""
         state = replace(State(since=0.0), health=UP, slots=(False,) * 4 + (True,) * 6)
@@ -610,6 +620,22 @@ class TestTransitions:
         _, (transition,) = step(state, 240, SLOT, BAD)
 
         assert Transition(UP, DOWN, 240, Reason.REFUSED, "5 of the last 9 slots bad") == transition
+
+    def test_evidence_of_two(self):
+        """Two failures are counted already."""
+        state = verify(*HOLDING_ROWS[:2], rules=HOLDING)
+        _, (transition,) = step(state, 35, RECHECK, BAD, HOLDING)
+
+        assert transition.evidence == "2 failures in 5 s"
+
+    def test_reason_and_detail_of_the_latest_failure_stay(self):
+        """They can be read until another failure replaces them; a success leaves them."""
+        state = verify(*FALLING[:2])
+        other, _ = step(state, 35, RECHECK, failure(Reason.TIMEOUT, "i/o timeout"))
+        after, _ = step(other, 40, RECHECK, GOOD)
+
+        assert (state.reason, state.detail) == (Reason.REFUSED, "connection refused")
+        assert (after.health, after.reason, after.detail) == (UP, Reason.TIMEOUT, "i/o timeout")
 
     def test_evidence_names_the_rule_that_was_met(self):
         """Enough failures in too short a time are not what ended a node; its slots are."""

@@ -108,10 +108,12 @@ class Account:
             found.insert(0, seen)
         return found
 
+    def slots(self) -> list[Seen]:
+        return [seen for seen in self.trace if seen is not None and seen.slot]
+
     def forget(self, window: int) -> None:
         """Slots that left the window do not come back when a reload widens it."""
-        slots = [seen for seen in self.trace if seen is not None and seen.slot]
-        for old in slots[:-window]:
+        for old in self.slots()[:-window]:
             self.trace[self.trace.index(old)] = old._replace(slot=False)
 
     def start_clean(self, health: Health) -> None:
@@ -133,7 +135,7 @@ class Account:
 
     def fail(self, ended: float, rules: VerdictConfig) -> None:
         row = self.row(good=False)
-        slots = [seen.good for seen in self.trace if seen is not None and seen.slot]
+        slots = [seen.good for seen in self.slots()]
         in_a_row = len(row) >= rules.fall and row[-1].began - row[0].began >= rules.fall_after
         in_window = 0 < rules.window_failures <= slots.count(False)
         if in_a_row or in_window:
@@ -311,6 +313,7 @@ class NodeLife(RuleBasedStateMachine):
         assert state.health is account.health
         assert (state.down_since, state.probation_until) == (account.fell, account.probation_until)
         assert state.confirmed is account.confirmed or state.health not in {DOWN, RECOVERING}
+        assert state.slots == tuple(seen.good for seen in account.slots())
         held = damping.is_held(state.penalty, self.now, self.config)
         assert held is account.is_held(self.now, self.config)
 

@@ -49,11 +49,17 @@ class TestAverage:
         assert averages == pytest.approx([1.0, 1.2, 1.36, 1.088])
 
     @given(st.lists(st.floats(0.001, 30.0), min_size=1, max_size=30))
-    def test_lies_among_the_latencies(self, latencies):
-        """It is never beyond what was measured."""
-        for speed in observed(*latencies):
-            assert speed.average is not None
-            assert min(latencies) * 0.999 <= speed.average <= max(latencies) * 1.001
+    def test_of_every_slot(self, latencies):
+        """Whatever else a slot changes, its latency goes into the average."""
+        expected = latencies[0]
+        hasty = VerdictConfig(slow_slots=1, slow_clear_slots=1)
+        for latency, speed in zip(latencies, observed(*latencies, rules=hasty), strict=True):
+            expected += (latency - expected) / 5
+            assert speed.average == pytest.approx(expected)
+
+    def test_nothing_is_known_at_first(self):
+        """A new node is quick until it proves otherwise."""
+        assert Speed(None, slow=False, run=0, samples=(), sampled_at=None, usual=0.0) == NEW
 
 
 class TestMark:
@@ -194,6 +200,12 @@ class TestUsual:
         assert speeds[-1].samples == (0.01, 0.31, 0.61, 0.91)
         assert speeds[-1].usual == pytest.approx(0.46)
         assert speeds[-1].sampled_at == 2700.0
+
+    def test_to_a_tenth_of_a_millisecond(self):
+        """More would only fill the store."""
+        (speed,) = observed(0.12345678)
+
+        assert (speed.samples, speed.usual) == ((0.1235,), 0.1235)
 
     def test_of_one_day(self):
         """96 of them are kept: the oldest ones leave."""

@@ -1,0 +1,314 @@
+"""Verdict and gate on real parts: what is removed, what is not, and how fast at most."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from healthd.demo.fleet import Fleet, open_fleet
+from healthd.demo.running import OPEN_GATE, RunningDaemon, start_daemon
+from tests.e2e.client import Client, watching
+from tests.e2e.support import (
+    FALL_LIMIT,
+    INTERVAL,
+    at_once,
+    frozen,
+    healthd,
+    in_step,
+    swift_config,
+    transitions,
+    wait_healths,
+    wait_mode,
+    wait_probed,
+)
+
+Scenario = Callable[[str, Path], Awaitable[None]]
+
+
+async def test_mass_failures_and_a_dead_line(xray, tmp_path):
+    """Whatever fails at once, users are left with what works, or with what worked last."""
+    with trio.fail_after(150):
+        async with trio.open_nursery() as nursery:
+            for scenario in (outage_of_15_s, all_die_at_once, four_of_ten_fall):
+                nursery.start_soon(scenario, xray, tmp_path / scenario.__name__)
+            nursery.start_soon(one_that_flaps_is_held, xray, tmp_path / "flaps")
+
+
+@pytest.mark.slow
+async def test_check_urls_down_for_a_minute(xray, tmp_path):
+    """With every check URL down for 60 s, nothing changes: no verdict, no publication."""
+    with trio.fail_after(150):
+        await outage(xray, tmp_path / "minute", seconds=60.0)
+
+
+# --- the check URLs are down ---
+
+
+async def outage_of_15_s(xray: str, directory: Path) -> None:
+    await outage(xray, directory, seconds=15.0)
+
+
+async def outage(xray: str, directory: Path, seconds: float) -> None:
+    """While no check URL answers, nobody is judged; coverage falls, availability does not."""
+    ids = ["a", "b", "c"]
+    async with open_fleet(xray, ids, checks=2) as fleet:
+        config = swift_config(fleet, directory)
+        async with start_daemon(config) as daemon, watching(daemon.public) as client:
+            await daemon.wait_until(lambda: daemon.links() == ids, 30, "published")
+            await wait_probed(daemon, ids, 3, result="success")
+            assert await daemon.metric("node_slots_total", verdict="unknown") == 0.0
+            await nothing_happens_for(seconds, daemon, fleet, ids)
+            assert len(client.seen) == 1
+        await coverage_fell_alone(config, ids, seconds)
+
+
+async def nothing_happens_for(
+    seconds: float, daemon: RunningDaemon, fleet: Fleet, ids: list[str]
+) -> None:
+    """The check URLs are down for so long, and nothing at all changes, though all are probed."""
+    for check in fleet.checks:
+        check.stop()
+    served, told = frozen(daemon.public), len(transitions(daemon))
+    blamed = await daemon.metric("probes_total", result="failure")
+    publications = await daemon.metric("publications_total", outcome="published")
+    await daemon.wait_event("self_check_changed", ok=False)
+    await wait_mode(daemon, "offline")
+    doubts = await daemon.metric("probes_total", result="inconclusive")
+    unknown = await daemon.metric("node_slots_total", verdict="unknown")
+
+    began = trio.current_time()
+    while (now := trio.current_time()) < began + seconds:
+        await trio.sleep(min(1.0, began + seconds - now))
+        assert await daemon.metric("self_check_ok") == 0.0
+        assert await daemon.metric("self_check_fault", fault="line") == 1.0
+        assert daemon.links() == ids
+    # Each node was asked meanwhile as often as it can be when every probe takes its whole deadline
+    # and the control request another: in every second slot. None was held against it.
+    slots = len(ids) * seconds / INTERVAL
+    assert await daemon.metric("probes_total", result="inconclusive") - doubts >= 0.3 * slots
+    assert await daemon.metric("node_slots_total", verdict="unknown") - unknown >= 0.7 * slots
+    assert await daemon.metric("probes_total", result="failure") == blamed == 0.0
+    assert (await daemon.status())["publications"][0]["mode"] == "offline"
+    assert list((await daemon.status())["self_check_faults"]) == ["line"]
+
+    for check in fleet.checks:
+        await check.start()
+    await daemon.wait_event("self_check_changed", ok=True)
+    await wait_mode(daemon, "normal")
+    await wait_probed(daemon, ids, 2, result="success")
+    assert await daemon.metric("self_check_ok") == 1.0
+    assert len(transitions(daemon)) == told == len(ids)
+    assert frozen(daemon.public) == served
+    assert await daemon.metric("publications_total", outcome="published") == publications == 1.0
+
+
+async def coverage_fell_alone(config: Path, ids: list[str], seconds: float) -> None:
+    """What the command tells afterwards: of what was judged all was good, but much was not."""
+    told = await healthd(config, "sla", "--json")
+    assert told.code == 0, told.err
+    rows = {(row["kind"], row["name"]): row for row in told.json["subjects"]}
+    assert set(rows) == {("service", "users"), *(("node", node_id) for node_id in ids)}
+    for row in rows.values():
+        assert row["availability_percent"] == 100.0
+        assert row["bad"] == 0
+        assert row["unknown"] >= 0.6 * seconds / INTERVAL
+        assert row["coverage_percent"] < 95.0
+        assert row["verdict"] == "insufficient data"
+
+
+# --- everything dies ---
+
+
+async def all_die_at_once(xray: str, directory: Path) -> None:
+    """With every node killed at once the files stay byte for byte; and all come back."""
+    ids = in_step(4, "n")
+    async with open_fleet(xray, ids, checks=2) as fleet:
+        config = swift_config(fleet, directory, {"gate": {"debounce": "1s"}})
+        async with start_daemon(config) as daemon, watching(daemon.public) as client:
+            await daemon.wait_until(lambda: daemon.links() == ids, 30, "published")
+            served = frozen(daemon.public)
+            await at_once(fleet.kill, ids)
+            publication = await wait_mode(daemon, "last-good")
+            assert publication["nodes"] == ids
+            # Long after every fall was confirmed, everything is as it was.
+            await wait_healths(daemon, dict.fromkeys(ids, "down"))
+            await wait_probed(daemon, ids, 3, result="failure")
+            assert frozen(daemon.public) == served
+            assert len(client.seen) == 1
+            assert await daemon.metric("node_up") == 0.0
+            assert await daemon.metric("node_published") == 4.0
+            assert await daemon.metric("self_check_ok") == 1.0
+
+            await at_once(fleet.restore, ids)
+            await wait_healths(daemon, dict.fromkeys(ids, "up"))
+            await wait_mode(daemon, "normal")
+            await daemon.wait_until(lambda: daemon.links() == ids, 10, "all back in their places")
+            assert client.fewest() >= 2
+
+
+# --- many fall at once ---
+
+
+async def four_of_ten_fall(xray: str, directory: Path) -> None:
+    """The brake: falls of many are confirmed first, then two of ten go at a time; then the floor.
+
+    The four do not die: two check URLs refuse to talk to them. While the third one does, they are
+    down by the rule, but nobody takes them out.
+    """
+    doomed, well = in_step(4, "doomed"), [f"well{number}" for number in range(6)]
+    async with open_fleet(xray, [*doomed, *well], checks=4) as fleet:
+        *asked, own = fleet.checks
+        change = {
+            "probe": {"urls": [check.url for check in asked]},
+            "self_check": {"urls": [own.url]},
+            "gate": {"debounce": "500ms", "removal_period": "8s"},
+            "log": {"level": "debug"},
+        }
+        config = swift_config(fleet, directory, change)
+        async with start_daemon(config) as daemon, watching(daemon.public) as client:
+            await daemon.wait_until(lambda: len(daemon.links()) == 10, 30, "published")
+            await falls_are_doubted(daemon, fleet, doomed, well)
+            await confirmed_ones_go_slowly(daemon, fleet, client, doomed, well)
+            await the_floor_holds(daemon, fleet, client, well)
+            assert client.fewest() >= 5  # floor 0.5 of 10
+            assert client.most_removed_within(8.0) == 2  # a quarter of 10
+            assert client.idle_writes() == []
+
+
+async def falls_are_doubted(
+    daemon: RunningDaemon, fleet: Fleet, doomed: list[str], well: list[str]
+) -> None:
+    """Four fall, but the URL that is asked first to confirm it says otherwise: all stay in."""
+    first, second, third, _ = fleet.checks
+    assert third.requests == 0  # the usual probes ask the first two
+
+    async def refuse(node_id: str) -> None:
+        await fleet.cut_off(node_id, first.port, second.port)
+
+    await at_once(refuse, doomed)
+    for node_id in doomed:
+        await daemon.wait_event("node_down", node=node_id)
+    await daemon.wait_until(lambda: bool(_doubted(daemon, doomed)), 10, "removals held")
+    await daemon.wait_until(lambda: daemon.links()[:6] == well, 10, "the doubted ones come last")
+    # The confirming rounds go on, each through a fallen node to the third URL, and all say no.
+    await daemon.wait_until(lambda: third.requests >= 12, FALL_LIMIT, "confirming rounds")
+    assert set(daemon.links()[6:]) == set(doomed)
+    assert not [event for event in daemon.named("config_published") if event["removed"]]
+    assert {event["node"] for event in transitions(daemon) if event["before"] == "down"} == {
+        *doomed
+    }
+
+
+def _doubted(daemon: RunningDaemon, doomed: list[str]) -> list[object]:
+    """Log events that tell that all of these are held because nobody has confirmed their falls."""
+    return [
+        event for event in daemon.named("removals_held") if set(event["unconfirmed"]) == set(doomed)
+    ]
+
+
+async def confirmed_ones_go_slowly(
+    daemon: RunningDaemon, fleet: Fleet, client: Client, doomed: list[str], well: list[str]
+) -> None:
+    """Now they are dead to all URLs: the round confirms it, and two of ten go in each period."""
+    said = len(daemon.events)
+    await at_once(fleet.kill, doomed)
+    await daemon.wait_until(lambda: len(daemon.links()) == 8, FALL_LIMIT, "two have gone")
+    publication = (await daemon.status())["publications"][0]
+    assert publication["mode"] == "normal"
+    assert len(publication["held"]) == 2
+    assert await daemon.metric("publication_held") == 2.0
+    assert set(daemon.links()[6:]) == set(publication["held"])
+    assert daemon.links()[:6] == well
+    await daemon.wait_until(lambda: len(daemon.links()) == 6, 20, "the other two have gone")
+    (early, first), (late, last) = client.removals()
+    assert late - early >= 7.5
+    assert first | last == set(doomed)
+    for node_id in doomed:
+        _was_confirmed(daemon, said, node_id)
+
+
+def _was_confirmed(daemon: RunningDaemon, said: int, node_id: str) -> None:
+    """Between its death and its removal, the node failed a probe as one that was down already."""
+    events = daemon.events[said:]
+    removal = next(at for at, event in enumerate(events) if node_id in event.get("removed", ()))
+    failed = [
+        event
+        for event in events[:removal]
+        if event["event"] == "node_probed" and event["node"] == node_id
+        if event["outcome"] == "failure"
+    ]
+    assert failed, node_id
+
+
+async def the_floor_holds(
+    daemon: RunningDaemon, fleet: Fleet, client: Client, well: list[str]
+) -> None:
+    """With three of ten left, two dead ones fill up to the floor; panic ends when six are back."""
+    await at_once(fleet.kill, well[:3])
+    publication = await wait_mode(daemon, "top-up")
+    await wait_healths(daemon, dict.fromkeys(well[:3], "down"))
+    await daemon.wait_until(lambda: len(daemon.links()) == 5, 20, "down to the floor")
+    assert daemon.links()[:3] == well[3:]
+    assert set(daemon.links()[3:]) < set(well[:3])  # they worked later than the others
+    assert "floor 5 of 10 not met" in publication["summary"]
+    assert await daemon.metric("publication_floor") == 5.0
+    assert await daemon.metric("publication_in_service") == 3.0
+
+    await at_once(fleet.restore, fleet.servers)
+    await wait_mode(daemon, "normal")
+    await daemon.wait_until(lambda: len(daemon.links()) == 10, 20, "all ten are back")
+    enough = next(seen for seen in client.seen if seen.mode == "normal" and len(seen.nodes) == 10)
+    assert enough
+
+
+# --- one that flaps ---
+
+
+async def one_that_flaps_is_held(xray: str, directory: Path) -> None:
+    """A node that falls again and again is held, serves when the floor needs it, and calms down."""
+    ids = ["flaps", "a", "b", "c"]
+    change = {
+        # Three falls within half a minute or so hold it; some ten seconds of peace end that.
+        "verdict": {
+            "damping_hold": 2200,
+            "damping_release": 1900,
+            "damping_half_life": "30s",
+            "probation": "500ms",
+        },
+        "gate": {**OPEN_GATE, "floor": 0.5, "min_nodes": 2},
+    }
+    async with open_fleet(xray, ids, checks=2) as fleet:
+        config = swift_config(fleet, directory, change)
+        async with start_daemon(config) as daemon, watching(daemon.public) as client:
+            await daemon.wait_until(lambda: daemon.links() == ids, 30, "published")
+            await fall_and_rise(daemon, fleet, "flaps", "up")
+            await fall_and_rise(daemon, fleet, "flaps", "up")
+            await fall_and_rise(daemon, fleet, "flaps", "held")
+            await wait_probed(daemon, ["flaps"], 2, result="success")
+            assert daemon.links() == ["a", "b", "c"]
+            assert (await daemon.node("flaps"))["health"] == "held"
+            assert await daemon.metric("node_up", node="flaps") == 0.0
+
+            await at_once(fleet.kill, ["b", "c"])
+            await wait_mode(daemon, "top-up")
+            await daemon.wait_until(lambda: daemon.links() == ["a", "flaps"], 20, "the floor")
+            assert (await daemon.node("flaps"))["health"] == "held"
+            assert (await daemon.node("flaps"))["published"]
+
+            calmed = await daemon.wait_event("node_up", node="flaps", before="held")
+            assert calmed["evidence"] == "it has calmed down"
+            await fleet.restore("b")
+            await wait_mode(daemon, "normal")
+            await daemon.wait_until(lambda: set(daemon.links()) == {*ids} - {"c"}, 10, "back")
+            assert client.fewest() == 2
+
+
+async def fall_and_rise(daemon: RunningDaemon, fleet: Fleet, node_id: str, risen: str) -> None:
+    """Let a node fall and leave the files, and work again until it has this health."""
+    check_ports = [check.port for check in fleet.checks]
+    await fleet.cut_off(node_id, *check_ports)
+    await wait_healths(daemon, {node_id: "down"})
+    await daemon.wait_until(lambda: node_id not in daemon.links(), 10, "it left the files")
+    await fleet.restore(node_id)
+    await wait_healths(daemon, {node_id: risen})
