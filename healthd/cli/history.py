@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -192,17 +193,19 @@ def _rounded(value: float | None, factor: float = 1.0, digits: int = 1) -> float
     return None if value is None else round(value * factor, digits)
 
 
+_WIDTH = 128
+"""Characters that the table needs at least."""
+
 _VERDICT_STYLES = {"met": "green", "missed": "red", "insufficient data": "yellow"}
 
 
 def _print_sla(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, header_style="bold")
-    table.add_column("")
-    table.add_column("name", overflow="fold")
-    table.add_column("objective")
+    for column in ("", "name", "objective"):
+        table.add_column(column, overflow="fold")
     for column in ("availability", "coverage", "good", "bad", "excl.", "unknown", "budget left"):
-        table.add_column(column, justify="right")
-    table.add_column("latency", justify="right")
+        table.add_column(column, justify="right", overflow="fold")
+    table.add_column("mean / max", justify="right", overflow="fold")
     for row in rows:
         style = _VERDICT_STYLES[row["verdict"]]
         is_told = row["verdict"] != "insufficient data"
@@ -216,7 +219,11 @@ def _print_sla(rows: list[dict[str, Any]]) -> None:
             _budget(row) if is_told else "",
             _latency(row),
         )
-    data.print(table if rows else "nothing was watched in this time")
+    if rows:
+        # On a narrow screen the lines break; squeezed columns could not be read at all.
+        Console(highlight=False, width=max(data.width, _WIDTH)).print(table)
+    else:
+        data.print("nothing was watched in this time")
 
 
 def _budget(row: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ class Opener:
         """Make way for a new file: put a damaged one aside; one that was removed is gone anyway.
 
         Raises:
-            StoreError: that is not possible, or was done too often.
+            StoreError: the same, as that is not possible, or was done too often.
         """
         self._database.close()
         if why.kind is StoreFault.MISSING:
@@ -60,9 +60,12 @@ class Opener:
             return
         if self._set_aside >= MOST_SET_ASIDE:
             raise why
-        self._set_aside += 1
         stamp = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y%m%dT%H%M%SZ")
-        aside = self._database.set_aside(stamp)
+        try:
+            aside = self._database.set_aside(stamp)
+        except StoreError:  # what is wrong with the file says more
+            raise why from None
+        self._set_aside += 1
         log.error("store_set_aside", path=why.path, aside=str(aside), why=why.why)
 
     def glimpse(self) -> Loaded | None:

@@ -1,15 +1,15 @@
 """Recorded results: what was observed of a node, compact enough to keep for a month. Pure.
 
 A block is the results of one node, in their order, in columns (milliseconds between beginnings,
-milliseconds taken, latency, what came, slot or recheck) and compressed: 4 to 5 bytes a result when
-it spans some hours. Times are kept to a millisecond, however long the block; a wall clock that was
-set back or far ahead is kept too. The codes of reasons are part of the format: they are only ever
-added to.
+milliseconds taken, latency, what came, slot or recheck) and compressed: 4 to 5 bytes a result. Each
+column is written byte by byte, all lowest ones first: high bytes hardly differ, and next to each
+other they take nothing. Times are kept to a millisecond, however long the block; a wall clock that
+was set back or far ahead is kept too. The codes of reasons are part of the format: they are only
+ever added to.
 """
 
 import struct
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -89,13 +89,12 @@ def encode(results: Sequence[Recorded]) -> bytes:
     # Measured from the first one: rounded gaps would add up to seconds within a block.
     marks = [0, *(round((each.began - first) * 1000) for each in results)]
     columns = (
-        array("q", [later - earlier for earlier, later in pairwise(marks)]),
-        array("I", [_ms(each.took) for each in results]),
-        array("I", [_latency(each.result) for each in results]),
-        array("B", [_code(each) for each in results]),
+        _planes("q", [later - earlier for earlier, later in pairwise(marks)]),
+        _planes("I", [_ms(each.took) for each in results]),
+        _planes("I", [_latency(each.result) for each in results]),
+        bytes(_code(each) for each in results),
     )
-    body = b"".join(column.tobytes() for column in columns)
-    return zlib.compress(_HEAD.pack(first, len(results)) + body, 6)
+    return zlib.compress(_HEAD.pack(first, len(results)) + b"".join(columns), 6)
 
 
 def decode(block: bytes) -> Iterator[Recorded]:
@@ -137,10 +136,21 @@ def _rows(
         yield Recorded(first + mark / 1000, took / 1000, result, code >= _SLOT)
 
 
-def _column(kind: Literal["q", "I"], raw: bytes) -> "array[int]":
-    found = array(kind)
-    found.frombytes(raw)
-    return found
+def _planes(kind: Literal["q", "I"], numbers: Sequence[int]) -> bytes:
+    """The numbers, all their lowest bytes first, all their highest last."""
+    raw = struct.pack(f"<{len(numbers)}{kind}", *numbers)
+    size = struct.calcsize(f"<{kind}")
+    return b"".join(raw[place::size] for place in range(size))
+
+
+def _column(kind: Literal["q", "I"], planes: bytes) -> tuple[int, ...]:
+    """What :func:`_planes` made of some numbers, undone."""
+    size = struct.calcsize(f"<{kind}")
+    count = len(planes) // size
+    raw = bytearray(len(planes))
+    for place in range(size):
+        raw[place::size] = planes[place * count : (place + 1) * count]
+    return struct.unpack(f"<{count}{kind}", raw)
 
 
 def _ms(seconds: float) -> int:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from healthd.model import Health, Reason
 from healthd.store.reading import Loaded
 from healthd.store.service import Store
 from healthd.verdict.board import Record
-from healthd.verdict.machine import State, Transition
+from healthd.verdict.machine import Transition
 
 WALL = 1_700_002_800.0
 """A whole hour."""
@@ -85,15 +85,3 @@ def change(path: Path, script: str) -> None:
     """Somebody else's hand in the file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(script)
-
-
-def without_times(state: State) -> State:
-    """The state as a value that can be compared, if only its clock differs."""
-    return State(health=state.health, since=0.0, failures=state.failures, slots=state.slots)
-
-
-def until(condition: Callable[[], bool], seconds: float) -> Iterator[None]:
-    """Nothing, again and again, until the condition holds; for so long at most."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        yield

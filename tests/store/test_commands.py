@@ -40,8 +40,8 @@ def file(config: Path) -> Path:
     return config.parent / "state" / FILE
 
 
-def invoke(*arguments: object) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(cli, [str(each) for each in arguments])
+def invoke(*arguments: object, columns: int = 200) -> Result:
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(cli, [str(each) for each in arguments])
 
 
 async def live(file: Path) -> float:
@@ -153,10 +153,11 @@ class TestSla:
         assert (row["verdict"], row["budget_left_slots"]) == ("met", 0.0)
         assert answer.exit_code == 0
 
-    async def test_for_people(self, config, file):
-        """A table; no availability is shown where there is none to speak of."""
+    @pytest.mark.parametrize("columns", [80, 200])
+    async def test_for_people(self, config, file, columns):
+        """A line each, even on a narrow screen; where no availability is known, none is shown."""
         await live(file)
-        lines = invoke("sla", "-c", config, "--days", "2").stdout.splitlines()
+        lines = invoke("sla", "-c", config, "--days", "2", columns=columns).stdout.splitlines()
         hk, lost = (next(line for line in lines if name in line) for name in ("hk-1", "lost"))
 
         assert "met" in hk

@@ -1,5 +1,6 @@
 """Opening, come what may: which faults make way for a new file, and which are left alone."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from healthd.errors import StoreError, StoreFault
 from healthd.store.database import Database
 from healthd.store.opening import MOST_SET_ASIDE, Opener
 from healthd.store.reading import Loaded
+from tests.fakes import as_nobody
 from tests.store.support import WALL
 
 
@@ -54,6 +56,23 @@ def test_no_more_than_three_are_set_aside(path):
 
     assert caught.value.kind is StoreFault.DAMAGED
     assert path.read_bytes() == b"nonsense" * 1000
+
+
+def test_damaged_where_nothing_can_be_renamed():
+    """The damage is what is told, and the file stays."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "healthd.db"
+        path.write_bytes(b"nonsense" * 1000)
+        path.chmod(0o666)
+        Path(place).chmod(0o555)
+        opener = Opener(Database(path), lambda: WALL)
+        with as_nobody():
+            for _ in range(MOST_SET_ASIDE + 1):
+                with pytest.raises(StoreError) as caught:
+                    opener.open()
+                assert caught.value.kind is StoreFault.DAMAGED
+
+        assert path.read_bytes() == b"nonsense" * 1000
 
 
 def test_directory_in_its_place(path):

@@ -412,6 +412,18 @@ class TestPublishable:
         assert board["de-1"].state.health is Health.UNKNOWN
         assert old is board["de-1"].publishable
 
+    def test_forced_up(self):
+        """Where we cannot prove it an operator can vouch for it, for as long as he does."""
+        old, new = node(), node(endpoint=vless(port=444))
+        board = board_of(old)
+        observe(board, GOOD)
+        board.replace([new], 10.0)
+        lay(board, ("*", AdminMode.FORCE_UP))
+        forced = board["de-1"].publishable
+        lay(board)
+
+        assert (forced, board["de-1"].publishable) == (new, old)
+
     def test_never_proven(self):
         """Of a node that never worked there is only what is configured."""
         board = board_of(node())

@@ -396,6 +396,8 @@ class TestOverridesWin:
     def test_gone_is_not_taken_out(self):
         """A publication of other nodes than before waits for one of them to be up."""
         assert ids(look("a:down b:down", published="x y")) == "as before"
+        assert ids(look("a:down/drain b:down", published="x y")) == "as before"
+        assert ids(look("a:invalid* b:down", published="a x")) == "as before"
 
     def test_forced_up_alone(self):
         """A node that is forced up is somebody: the others, all down, give way to it."""
@@ -446,6 +448,12 @@ class TestPanic:
         over = look(line, panic=True, enough_since=880.0, floor=floor)
 
         assert (held.mode, over.mode) == (Mode.TOP_UP, Mode.NORMAL)
+
+    def test_nothing_is_filled_up_without_need(self):
+        """While panic lasts though the floor is met, nobody bad comes in, or stays in, for it."""
+        decision = look("a:up* b:up* c:up d:down e:down*", panic=True)
+
+        assert (decision.mode, ids(decision)) == (Mode.TOP_UP, "a b c")
 
     def test_no_hold(self):
         """With a hold of nothing, one more than the floor ends it at once."""
@@ -737,6 +745,17 @@ class TestWords:
         down = "down since 2026-11-24T03:12:39Z refused, 4 failures in 23 s"
         assert decision.why["hk-1"] == f"out: {down}; floor 2 of 4 met"
 
+    @pytest.mark.parametrize(
+        ("line", "end"),
+        [
+            ("a:up b:up c:down d:down", "floor 2 of 4 met"),
+            ("a:up b:down/good=9 c:down d:down/new", "floor 2 of 4 not met"),
+        ],
+    )
+    def test_of_the_floor(self, line, end):
+        """As many as the floor meet it; one fewer do not."""
+        assert look(line).why["d"] == f"out: down; {end}"
+
     def test_without_a_past(self):
         """What is not known is left out."""
         fallen = replace(candidate("x:down"), since=FELL_AT)
@@ -752,6 +771,7 @@ class TestWords:
             ("x:up/probation=1001", "in: up; on probation: listed last"),
             ("x:down*", "in: down; kept: at most 1 of 5 may be removed in 300 s"),
             ("x:up*/drain", "out: drain (disk, by ann), really up; floor 2 of 4 met"),
+            ("x:down", "out: down; floor 3 of 5 met"),
             ("x:down/force-up", "in: force-up (disk, by ann), really down"),
             (
                 "x:invalid/force-up",

@@ -99,7 +99,7 @@ class TestExpiry:
         """What is asked for is what one gets, up to a week, a drain too."""
         week = 7 * 24 * HOUR
 
-        assert overrides.expiry(mode, 60.0, WALL) == WALL + 60
+        assert overrides.expiry(mode, 0.5, WALL) == WALL + 0.5
         assert overrides.expiry(mode, week, WALL) == WALL + week
 
     @pytest.mark.parametrize("asked", [0.0, -1.0, 7 * 24 * HOUR + 1, float("inf"), float("nan")])

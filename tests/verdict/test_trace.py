@@ -83,10 +83,15 @@ def test_size():
 
 def test_known_block():
     """The format: what an older healthd has written is read for ever."""
+
+    def planes(size: int, *numbers: bytes) -> bytes:
+        """Each number's lowest byte first, then each one's second, and so on."""
+        return bytes(number[place] for place in range(size) for number in numbers)
+
     columns = [
-        struct.pack("<3q", 0, 30_000, -5_000),
-        struct.pack("<3I", 310, 10_000, 20),
-        struct.pack("<3I", 240, 0xFFFFFFFF, 0xFFFFFFFF),
+        planes(8, *(struct.pack("<q", gap) for gap in (0, 30_000, -5_000))),
+        planes(4, *(struct.pack("<I", took) for took in (310, 10_000, 20))),
+        planes(4, *(struct.pack("<I", latency) for latency in (240, 0xFFFFFFFF, 0xFFFFFFFF))),
         bytes([0x80, 0x80 | 5, 28]),
     ]
     block = zlib.compress(struct.pack("<dI", _NOON, 3) + b"".join(columns))
