@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from healthd.config import parse_duration
 from healthd.errors import HealthdError
 
 DEFAULT_CONFIG = Path("/etc/healthd/config.toml")
@@ -26,6 +27,15 @@ STYLES = {
     "invalid": "magenta",
 }
 """How a health, or the outcome of a probe, is coloured."""
+
+
+def duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:  # noqa: ANN401 - click's way
+    """A click callback: seconds for "36h", None for nothing."""
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as why:
+        raise click.BadParameter(str(why)) from None
+
 
 errors = Console(stderr=True, highlight=False)
 data = Console(highlight=False)

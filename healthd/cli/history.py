@@ -16,20 +16,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from healthd import startup
-from healthd.cli.common import STYLES, clear_errors, config_option, data, give_up, json_option
-from healthd.config import Config, parse_duration
+from healthd.cli.common import (
+    STYLES,
+    clear_errors,
+    config_option,
+    data,
+    duration,
+    give_up,
+    json_option,
+)
+from healthd.config import Config
 from healthd.serving.words import utc
 from healthd.store import queries
 from healthd.store.queries import History, Standing
 from healthd.store.service import FILE
 from healthd.verdict.ledger import TARGET, Kind
-
-
-def _duration(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as why:
-        raise click.BadParameter(str(why)) from None
 
 
 @click.command()
@@ -39,7 +40,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, text: str) -
     "--since",
     default="7d",
     show_default=True,
-    callback=_duration,
+    callback=duration,
     help='How far to look back, such as "36h".',
 )
 @json_option

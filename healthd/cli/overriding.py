@@ -12,26 +12,15 @@ import click
 import httpx
 
 from healthd import startup
-from healthd.cli.common import clear_errors, config_option, data, json_option
-from healthd.config import parse_duration
+from healthd.cli.common import clear_errors, config_option, data, duration, json_option
 from healthd.errors import HealthdError
 from healthd.model import AdminMode
-
-
-def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:  # noqa: ANN401 - click's way
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as why:
-        raise click.BadParameter(str(why)) from None
-
 
 _node_argument = click.argument("patterns", metavar="NODE…", nargs=-1, required=True)
 _for_option = click.option(
     "--for",
     "seconds",
-    callback=_duration,
+    callback=duration,
     help='For how long, such as "2h"; at most 7 days. A drain lasts until it is resumed, all else '
     "4 hours, unless told otherwise.",
 )

@@ -13,8 +13,8 @@ from click.core import ParameterSource
 from healthd import startup
 from healthd.cli import comparison
 from healthd.cli import synthetic as simulation
-from healthd.cli.common import clear_errors, config_option, give_up, json_option
-from healthd.config import Config, parse_duration
+from healthd.cli.common import clear_errors, config_option, duration, give_up, json_option
+from healthd.config import Config
 from healthd.errors import ReplayError, StoreError
 from healthd.model import Node
 from healthd.replay import reading, recording, running
@@ -25,20 +25,13 @@ from healthd.store.restoring import RESTORE_LIMIT
 from healthd.store.service import FILE
 
 
-def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> object:
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as why:
-        raise click.BadParameter(str(why)) from None
-
-
 @click.command()
 @click.argument("file", required=False, type=click.File("rb"))
 @config_option
 @click.option("--store", is_flag=True, help="Replay what the daemon's store holds.")
 @click.option(
     "--since",
-    callback=_duration,
+    callback=duration,
     metavar="DURATION",
     help='Only what was recorded in this time before the latest result, such as "30d".',
 )

@@ -43,6 +43,7 @@ class Client:
     seen: list[Seen] = field(default_factory=list)
     looks: int = 0
     _place: str = ""
+    _names: set[str] = field(default_factory=set, repr=False)
 
     async def watch(self) -> None:
         """Look until cancelled."""
@@ -59,9 +60,10 @@ class Client:
             return
         self.looks += 1
         files = {path.name: path.read_bytes() for path in (self.public / place).iterdir()}
-        for name, link in ((name, self.public / name) for name in files):
-            # A name appears with the first flip; from then on it leads somewhere at any time.
-            assert not self.seen or link.read_bytes(), name
+        # The names appear right behind the first flip; from then on each leads somewhere.
+        for name in self._names:
+            assert (self.public / name).read_bytes(), name
+        self._names.update(name for name in files if (self.public / name).is_symlink())
         if place != self._place:
             self._place = place
             self._take(files)

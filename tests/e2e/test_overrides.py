@@ -1,4 +1,4 @@
-"""Overrides by the real commands: laid, kept over restarts, ended in time, refused when they hurt."""
+"""Overrides by the real commands: laid, kept over restarts, ended in time, or refused."""
 
 import os
 import signal
@@ -164,7 +164,7 @@ async def floor_is_guarded(daemon: RunningDaemon) -> None:
 
 
 async def forcing_and_maintaining(xray: str, directory: Path) -> None:
-    """Force-up publishes a dead node, force-down hides a good one; maintenance counts for nothing."""
+    """Force-up publishes a dead node, force-down hides a good one; maintenance does not count."""
     async with open_fleet(xray, IDS, checks=2) as fleet:
         config = config_for(fleet, directory)
         async with running(config) as (daemon, _):
