@@ -137,6 +137,7 @@ class Daemon:
             first_round_over=self._board.all_judged,
             first_round_ends=trio.current_time() + FIRST_ROUND * config.probe.interval,
             monitor_ok=lambda: self._self_check.ok,
+            interval=self._interval,
             config=config.gate,
             on_outcome=self._desk.publication_tried,
         )

@@ -47,6 +47,7 @@ class PublishingService:
         first_round_over: Whether every node has had a verdict.
         first_round_ends: Monotonic seconds after which publishing begins all the same.
         monitor_ok: Whether the monitor's own self-check is good.
+        interval: Gives the seconds within which every node is asked once.
         config: The gate's parameters, debounce and spacing among them.
         on_outcome: Told each attempt.
     """
@@ -59,6 +60,7 @@ class PublishingService:
         first_round_over: Callable[[], bool],
         first_round_ends: float,
         monitor_ok: Callable[[], bool],
+        interval: Callable[[], float],
         config: GateConfig,
         on_outcome: OnOutcome,
     ) -> None:
@@ -69,6 +71,7 @@ class PublishingService:
         self._first_round_over = first_round_over
         self._first_round_ends = first_round_ends
         self._monitor_ok = monitor_ok
+        self._interval = interval
         self._started = self._replaced = False
         self._on_outcome = on_outcome
         self._dirty = trio.Event()
@@ -117,6 +120,7 @@ class PublishingService:
             now=trio.current_time(),
             rules=self.config,
             limit=publication.config.limit,
+            interval=self._interval(),
             first_round_over=self._started,
             monitor_ok=self._monitor_ok(),
         )

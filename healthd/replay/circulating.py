@@ -33,6 +33,7 @@ class Circulation:
         rules: The gate's parameters.
         limit: The most nodes to publish; 0 for all.
         select: Nodes with one of these tags are published; all if there are none.
+        interval: Seconds within which every node is asked once.
         now: The time now.
         first_round_ends: When publishing begins even if a node has had no verdict.
     """
@@ -44,6 +45,7 @@ class Circulation:
         *,
         limit: int,
         select: tuple[str, ...],
+        interval: float,
         now: float,
         first_round_ends: float,
     ) -> None:
@@ -52,6 +54,7 @@ class Circulation:
         self.monitor_ok = True
         self._board, self._rules = board, rules
         self._limit, self._select = limit, frozenset(select)
+        self._interval = interval
         self._first_round_ends = first_round_ends
         self._started = False
         self._memory = Memory()
@@ -84,6 +87,7 @@ class Circulation:
             now=now,
             rules=self._rules,
             limit=self._limit,
+            interval=self._interval,
             first_round_over=self._started,
             monitor_ok=self.monitor_ok,
         )

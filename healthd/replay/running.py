@@ -129,6 +129,7 @@ class _Replay:
             rules.gate,
             limit=rules.limit,
             select=rules.select,
+            interval=rules.interval,
             now=began,
             first_round_ends=began + FIRST_ROUND * rules.interval,
         )

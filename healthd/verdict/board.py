@@ -71,6 +71,7 @@ class Record:
             slow=self.speed.slow,
             probation_until=state.probation_until,
             fell=state.down_since if state.health not in IN_SERVICE else None,
+            failing_since=state.failing_since,
             confirmed=state.confirmed,
             last_good=self.last_good,
         )

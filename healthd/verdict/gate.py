@@ -21,9 +21,12 @@ The floor is `max(min_nodes, ceil(floor * N))` of the N eligible nodes: those an
 take out, the engine takes, and that are known at all. It is filled up with these only, and never
 with one that never worked, unless it is published.
 
-The brake holds removals, and removals only. When more than `mass_failure` of N (and at least two)
-fell within `mass_failure_within`, none of them is removed before its fall is confirmed by a probe
-that asks another check URL first. And within `removal_period` at most `max_removals` of N (at least
+The brake holds removals, and removals only. None is made before a whole interval has passed since
+the node began to fail: all others were asked meanwhile, so that the first of many is not taken for
+a single one. When more than `mass_failure` of N (and at least two) fell within
+`mass_failure_within`, or are failing now, none of them is removed before its fall is confirmed by a
+probe that asks another check URL first, nor, for as long, while others are still suspects: first it
+must be known how many there are. And within `removal_period` at most `max_removals` of N (at least
 one) are removed. What floor or brake keeps in although it is bad is listed last.
 
 A publication's limit is hard. What the brake keeps in keeps its place, or the limit would remove it
@@ -80,6 +83,8 @@ class Candidate:
     probation_until: float | None = None
     fell: float | None = None
     """Monotonic seconds at which a node that is DOWN or RECOVERING fell."""
+    failing_since: float | None = None
+    """Monotonic seconds at which the first of its failures in a row began."""
     confirmed: bool = False
     """Whether its fall is confirmed."""
     last_good: float | None = None
@@ -122,7 +127,7 @@ class Decision:
     held: tuple[str, ...] = ()
     """Nodes that the brake keeps in."""
     unconfirmed: tuple[str, ...] = ()
-    """Those of them whose fall still has to be confirmed."""
+    """Those of them that wait for more probes, of themselves or of others."""
     removes: tuple[str, ...] = ()
     """Nodes removed because they are bad: each counts for the brake once it is published."""
     memory: Memory = Memory()
@@ -158,6 +163,7 @@ def decide(
     now: float,
     rules: GateConfig,
     limit: int = 0,
+    interval: float = 0.0,
     first_round_over: bool = True,
     monitor_ok: bool = True,
 ) -> Decision:
@@ -169,10 +175,12 @@ def decide(
         now: Monotonic seconds.
         rules: The parameters.
         limit: The most nodes to publish; 0 for all.
+        interval: Seconds within which every node is asked once.
         first_round_over: Whether every node had its chance of a verdict.
         monitor_ok: Whether the monitor's own self-check is good.
     """
-    return _Gate(candidates, memory, now, rules, limit).decide(first_round_over, monitor_ok)
+    made = _Gate(candidates, memory, now, rules, limit, interval)
+    return made.decide(first_round_over, monitor_ok)
 
 
 def after_publishing(decision: Decision, now: float) -> Memory:
@@ -197,10 +205,11 @@ class _Gate:
         now: float,
         rules: GateConfig,
         limit: int,
+        interval: float,
     ) -> None:
         self.all = candidates
         self.was_in = frozenset(memory.published)
-        self.now, self.rules, self.limit = now, rules, limit
+        self.now, self.rules, self.limit, self.interval = now, rules, limit, interval
         # Compared as `_look_again` computes it: a sum may be rounded to another side than a gap.
         recent = tuple(at for at in memory.removals if now < at + rules.removal_period)
         self.memory = replace(memory, removals=recent)
@@ -284,7 +293,7 @@ class _Gate:
     def _publish(self, mode: Mode) -> Decision:
         bad = self._bad()
         leaving = [each for each in reversed(bad) if each.node.id in self.was_in]
-        unconfirmed = self._unconfirmed(leaving)
+        unconfirmed = self._unconfirmed(leaving) | frozenset(filter(self._is_early, leaving))
         free = [each for each in leaving if each not in unconfirmed]
         room = allowance(len(self.eligible), self.rules) - len(self.memory.removals)
         held = unconfirmed | frozenset(free[max(0, room) :])
@@ -307,14 +316,27 @@ class _Gate:
 
     def _unconfirmed(self, leaving: Sequence[Candidate]) -> frozenset[Candidate]:
         """Of those who would leave: whose fall must be confirmed, as many fell at once."""
-        fell = sorted(each.fell for each in self.eligible if each.fell is not None)
+        suspects = [self.now for each in self.eligible if each.health is Health.SUSPECT]
+        fell = sorted(each.fell for each in self.eligible if each.fell is not None) + suspects
         share = math.floor(round(self.rules.mass_failure * len(self.eligible), 9))
         many = max(_MANY, share + 1)
         at_once: set[float] = set()
         for first, last in enumerate(fell[many - 1 :]):
             if last < fell[first] + self.rules.mass_failure_within:
                 at_once.update(fell[first : first + many])
-        return frozenset(c for c in leaving if c.fell in at_once and not c.confirmed)
+        return frozenset(
+            c
+            for c in leaving
+            if c.fell in at_once and not (c.confirmed and self._are_judged(c, suspects))
+        )
+
+    def _are_judged(self, each: Candidate, suspects: Sequence[float]) -> bool:
+        """Whether those who fail beside a node are judged, or had the time for it."""
+        return not suspects or self.now >= (each.fell or 0.0) + self.rules.mass_failure_within
+
+    def _is_early(self, each: Candidate) -> bool:
+        """Whether the others were not all asked since the node began to fail."""
+        return each.failing_since is not None and self.now < each.failing_since + self.interval
 
     def _filling(
         self, mode: Mode, bad: Sequence[Candidate], held: AbstractSet[Candidate]
@@ -376,7 +398,11 @@ class _Gate:
                 wanted = each in self._are_good or each in held or each in filling
                 note = f"; beyond the limit of {self.limit}" if wanted else f"; {floor}"
             elif each in unconfirmed:
-                note = "; kept: many fell at once, not confirmed by another check URL yet"
+                waits = each.confirmed or self._is_early(each)
+                note = "the others are asked first"
+                if not waits:
+                    note = "many fell at once, not confirmed by another check URL yet"
+                note = f"; kept: {note}"
             elif each in held:
                 note = f"; kept: {brake}"
             else:
@@ -411,6 +437,11 @@ class _Gate:
         """The next moment at which time alone changes something."""
         moments = [each.probation_until for each in self.good]
         moments += [at + self.rules.removal_period for at in self.memory.removals]
+        for each in self.all:
+            if each.fell is not None:
+                moments.append(each.fell + self.rules.mass_failure_within)
+            if each.failing_since is not None:
+                moments.append(each.failing_since + self.interval)
         if self.memory.enough_since is not None:
             moments.append(self.memory.enough_since + self.rules.panic_hold)
         return _next(moments, self.now)

@@ -52,10 +52,10 @@ class FakePublication:
 
 
 class Stage:
-    """A service over two nodes whose health the test sets."""
+    """A service over a few nodes whose health the test sets."""
 
-    def __init__(self, tmp_path, *, first_round_ends=90.0) -> None:
-        self.health = {"a": Health.UNKNOWN, "b": Health.UNKNOWN}
+    def __init__(self, tmp_path, *, first_round_ends=90.0, ids=("a", "b")) -> None:
+        self.health = dict.fromkeys(ids, Health.UNKNOWN)
         self.over = False
         self.monitor_ok = True
         self.probation: float | None = None
@@ -63,13 +63,14 @@ class Stage:
         self.outcomes: list[Outcome] = []
         self.began = trio.current_time()
         self.fake = FakePublication(PublishConfig(name="users", directory=tmp_path))
-        nodes = [make_node("a"), make_node("b")]
+        nodes = [make_node(node_id) for node_id in ids]
         self.service = PublishingService(
             [cast("Publication", self.fake)],
             candidates=lambda: [self._candidate(node) for node in nodes],
             first_round_over=lambda: self.over,
             first_round_ends=self.began + first_round_ends,
             monitor_ok=lambda: self.monitor_ok,
+            interval=lambda: 30.0,
             config=GATE,
             on_outcome=lambda _, outcome, was, decision: self._note(outcome, was, decision),
         )
@@ -230,3 +231,23 @@ async def test_reload_reads_what_is_served_once_more(nursery, autojump_clock, tm
     await trio.sleep(20)
 
     assert stage.fake.loads == 1
+
+
+async def test_room_that_was_just_taken_is_free_again_in_time(nursery, autojump_clock, tmp_path):
+    """Two of three fell, one removal is allowed: the other follows a period later by itself."""
+    stage = Stage(tmp_path, ids=("a", "b", "c", "d", "e"))
+    stage.over = True
+    stage.health = dict.fromkeys(stage.health, Health.UP)
+    nursery.start_soon(stage.service.run)
+    stage.service.touch()
+    await trio.sleep(20)
+    stage.health |= {"a": Health.DOWN, "b": Health.DOWN}
+    stage.service.touch()
+    await trio.sleep(20)
+    first = len(stage.fake.seen[-1][1] or ())
+    taken = trio.current_time()
+
+    await trio.sleep(GATE.removal_period)
+
+    assert (first, stage.fake.seen[-1][1]) == (4, ("c", "d", "e"))
+    assert stage.fake.seen[-1][0] - taken < GATE.removal_period

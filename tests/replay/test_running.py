@@ -399,7 +399,9 @@ def test_agrees_through_a_file():
 
 
 def _circulation(board: Board, gate: GateConfig) -> Circulation:
-    return Circulation(board, gate, limit=0, select=(), now=0.0, first_round_ends=90.0)
+    return Circulation(
+        board, gate, limit=0, select=(), interval=0.0, now=0.0, first_round_ends=90.0
+    )
 
 
 def _succeed(board: Board, node_id: str, at: float) -> None:

@@ -4,6 +4,7 @@ A fleet is written as a line of words, in failover order: ``b:down*/fell=990/slo
 down, published (the star) and so on. Times are seconds on a clock that shows 1000.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,6 +45,7 @@ def candidate(word: str) -> Candidate:
         slow="slow" in given,
         probation_until=float(given["probation"]) if "probation" in given else None,
         fell=float(given.get("fell", LONG_AGO)) if fallen else None,
+        failing_since=float(given["failing"]) if "failing" in given else None,
         confirmed="fell" not in given or "confirmed" in given,
         last_good=None if never and "good" not in given else float(given.get("good", 100.0)),
     )
@@ -57,6 +59,7 @@ def look(
     enough_since: float | None = None,
     now: float = NOW,
     limit: int = 0,
+    interval: float = 0.0,
     first_round_over: bool = True,
     monitor_ok: bool = True,
     published: str | None = None,
@@ -72,6 +75,7 @@ def look(
         now=now,
         rules=GateConfig(**rules),
         limit=limit,
+        interval=interval,
         first_round_over=first_round_over,
         monitor_ok=monitor_ok,
     )
@@ -625,6 +629,68 @@ class TestMassFailure:
         line = "a:up* b:up* c:down*/fell=990 d:down*/fell=990"
 
         assert ids(look(line, now=5000.0)) == "a b c d"
+
+
+class TestRound:
+    """The first of many that fail looks like a single one, until the others have been asked."""
+
+    @pytest.mark.parametrize(
+        ("failing", "expected", "again"),
+        [(980, "a b c d", 1010.0), (970.5, "a b c d", 1000.5), (970, "a b c", math.inf)],
+    )
+    def test_a_whole_interval(self, failing, expected, again):
+        """Nothing is removed before every other node was asked since its first failure."""
+        line = f"a:up* b:up* c:up* d:down*/fell=850/confirmed/failing={failing}"
+        decision = look(line, interval=30.0)
+
+        assert (ids(decision), decision.look_again) == (expected, again)
+        assert decision.held == decision.unconfirmed == (() if expected == "a b c" else ("d",))
+        if decision.held:
+            assert decision.why["d"].endswith("; kept: the others are asked first")
+
+    def test_who_came_back_needs_no_round(self):
+        """It fails no more: what it did before says nothing of the others."""
+        assert ids(look("a:up* b:up* c:up* d:recovering*/fell=990", interval=30.0)) == "a b c"
+
+    @pytest.mark.parametrize(
+        ("line", "held", "why"),
+        [
+            ("a:up* b:up* c:suspect* d:down*/fell=990/confirmed", "d", "two of four are failing"),
+            ("a:up* b:up* c:suspect* d:down*/fell=881/confirmed", "d", "still within two minutes"),
+            ("a:up* b:up* c:suspect* d:down*/fell=880/confirmed", "", "it waited long enough"),
+            ("a:up* b:up* c:up* d:up* e:up* f:up* g:suspect* h:down*/fell=990/confirmed", "",
+             "two of eight are a quarter, and no more"),
+            ("a:suspect* b:suspect* c:suspect* d:down*/fell=990", "d", "all but one"),
+            ("a:up* b:up* c:suspect*/drain d:down*/fell=990", "", "a drained one is no news"),
+        ],
+    )  # fmt: skip
+    def test_suspects_are_judged_first(self, line, held, why):
+        """While many fail, nobody leaves before it is known how many fall; for two minutes."""
+        decision = look(line, max_removals=1.0)
+
+        assert (tuple(held.split()), why) == (decision.held, why)
+
+    def test_looks_again_when_they_had_their_time(self):
+        """Nothing else need happen."""
+        line = "a:up* b:up* c:suspect* d:down*/fell=990/confirmed"
+        decision = look(line)
+
+        assert decision.look_again == 1110.0
+        assert ids(look(line, now=1110.0)) == "a b c"
+
+    def test_all_at_once(self):
+        """All nodes die at once and are judged one after the other: nothing is ever removed."""
+        states = ["suspect", "down/fell=990", "down/fell=991/confirmed"]
+        seen = set()
+        for a, b, c, d in itertools.product(states, repeat=4):
+            line = f"a:{a} b:{b} c:{c} d:{d}".replace(":suspect", ":suspect*")
+            line = line.replace(":down", ":down*").replace("/fell", "/failing=980/fell")
+            decision = look(line, interval=30.0)
+            seen.add(decision.mode)
+            assert decision.removes == ()
+            assert ids(decision) in {"as before", *map(" ".join, itertools.permutations("abcd"))}
+
+        assert seen == {Mode.NORMAL, Mode.TOP_UP, Mode.LAST_GOOD}
 
 
 class TestOrder:
