@@ -328,9 +328,10 @@ async def open_fleet(
             if together:
                 await fleet.start_together(ids, keys)
             else:
-                for server_id in ids:
-                    fleet.add(server_id, keys)
-                    await fleet.start(server_id)
+                async with trio.open_nursery() as starting:
+                    for server_id in ids:
+                        fleet.add(server_id, keys)
+                        starting.start_soon(fleet.start, server_id)
             try:
                 yield fleet
             finally:

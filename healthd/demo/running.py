@@ -39,7 +39,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "debounce": "200ms",
         "spacing": "500ms",
         "removal_period": "5s",
-        "mass_failure_within": "3s",
+        "mass_failure_within": "12s",
         "panic_hold": "2s",
     },
     "log": {"format": "json", "level": "info"},

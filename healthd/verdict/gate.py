@@ -27,7 +27,8 @@ a single one. When more than `mass_failure` of N (and at least two) fell within
 `mass_failure_within`, or are failing now, none of them is removed before its fall is confirmed by a
 probe that asks another check URL first, nor, for as long, while others are still suspects: first it
 must be known how many there are. And within `removal_period` at most `max_removals` of N (at least
-one) are removed. What floor or brake keeps in although it is bad is listed last.
+one) are removed. What floor or brake keeps in although it is bad is listed last; but who waits for
+more probes is not known to be bad, and keeps his place.
 
 A publication's limit is hard. What the brake keeps in keeps its place, or the limit would remove it
 for a better node; but at least one good node is published, and neither a good one that is published
@@ -216,6 +217,8 @@ class _Gate:
         self.eligible = [each for each in candidates if self._is_eligible(each)]
         self.good = [each for each in self.eligible if self._is_good(each)]
         self._are_good = frozenset(self.good)
+        self.placed = self._are_good
+        """Those who have a place in the failover order."""
         self.floor = floor_of(len(self.eligible), rules, limit)
         self.why: dict[str, str] = {}
 
@@ -293,7 +296,9 @@ class _Gate:
     def _publish(self, mode: Mode) -> Decision:
         bad = self._bad()
         leaving = [each for each in reversed(bad) if each.node.id in self.was_in]
-        unconfirmed = self._unconfirmed(leaving) | frozenset(filter(self._is_early, leaving))
+        waiting = self._unconfirmed(bad) | frozenset(filter(self._is_early, bad))
+        unconfirmed = waiting & frozenset(leaving)
+        self.placed = self._are_good | waiting
         free = [each for each in leaving if each not in unconfirmed]
         room = allowance(len(self.eligible), self.rules) - len(self.memory.removals)
         held = unconfirmed | frozenset(free[max(0, room) :])
@@ -314,8 +319,8 @@ class _Gate:
         bad = (c for c in self.all if c.health in _WORSE and not (c.forced_up or c.taken_out))
         return sorted(bad, key=_badness)
 
-    def _unconfirmed(self, leaving: Sequence[Candidate]) -> frozenset[Candidate]:
-        """Of those who would leave: whose fall must be confirmed, as many fell at once."""
+    def _unconfirmed(self, bad: Sequence[Candidate]) -> frozenset[Candidate]:
+        """Whose fall must be confirmed, or counted with those of others, as many fell at once."""
         suspects = [self.now for each in self.eligible if each.health is Health.SUSPECT]
         fell = sorted(each.fell for each in self.eligible if each.fell is not None) + suspects
         share = math.floor(round(self.rules.mass_failure * len(self.eligible), 9))
@@ -326,7 +331,7 @@ class _Gate:
                 at_once.update(fell[first : first + many])
         return frozenset(
             c
-            for c in leaving
+            for c in bad
             if c.fell in at_once and not (c.confirmed and self._are_judged(c, suspects))
         )
 
@@ -359,7 +364,7 @@ class _Gate:
         held: AbstractSet[Candidate],
         filling: Sequence[Candidate],
     ) -> list[Candidate]:
-        """The good ones in their order, the bad ones last, no more than the limit."""
+        """Good and waiting ones in their order, the bad ones last, no more than the limit."""
         good = sorted(self.good, key=self._rank)
         kept = [*(each for each in bad if each in held), *filling]
         if self.limit:
@@ -368,8 +373,10 @@ class _Gate:
             first = frozenset(sorted(good, key=lambda each: not each.forced_up)[:places])
             good = [each for each in good if each in first]
             kept = kept[: self.limit - len(good)]
-        staying = frozenset(kept)
-        return [*good, *(each for each in bad if each in staying)]
+        inside = frozenset([*good, *kept])
+        front = [each for each in self.all if each in inside & self.placed]
+        last = [each for each in bad if each in inside - self.placed]
+        return [*sorted(front, key=self._rank), *last]
 
     def _rank(self, each: Candidate) -> int:
         """Slow ones after the others, those on probation last; the sort keeps the rest as it is."""
@@ -435,9 +442,9 @@ class _Gate:
 
     def _look_again(self) -> float:
         """The next moment at which time alone changes something."""
-        moments = [each.probation_until for each in self.good]
+        moments = [each.probation_until for each in self.placed]
         moments += [at + self.rules.removal_period for at in self.memory.removals]
-        for each in self.all:
+        for each in self.placed - self._are_good:  # these wait for more probes
             if each.fell is not None:
                 moments.append(each.fell + self.rules.mass_failure_within)
             if each.failing_since is not None:

@@ -33,7 +33,7 @@ SWIFT: Mapping[str, Mapping[str, Any]] = {
         "probation": "1s",
         "damping_hold": 0,
     },
-    "gate": {"mass_failure_within": "4s"},
+    "gate": {"mass_failure_within": "6s"},
 }
 """Twice as quick as the quick timings. Damping is off: most tests hurt nodes more than once."""
 
@@ -61,16 +61,24 @@ def free_port() -> int:
         return port
 
 
-def in_step(count: int, prefix: str, interval: float = INTERVAL) -> list[str]:
+def in_step(count: int, prefix: str) -> list[str]:
     """Node ids whose slots lie within a few milliseconds of each other: they fail as one."""
-    ids = sorted(
-        (f"{prefix}{number}" for number in range(400)),
-        key=lambda node_id: schedule.phase(node_id, interval),
-    )
-    phases = [schedule.phase(node_id, interval) for node_id in ids]
+    ids = _by_phase(prefix)
+    phases = [schedule.phase(node_id, INTERVAL) for node_id in ids]
     spans = [phases[at + count - 1] - phases[at] for at in range(len(ids) - count + 1)]
     first = spans.index(min(spans))
     return ids[first : first + count]
+
+
+def all_over(count: int) -> list[str]:
+    """Node ids whose slots lie all over the interval: their failures are found one by one."""
+    ids = _by_phase("n")
+    return [ids[number * (len(ids) - 1) // (count - 1)] for number in range(count)]
+
+
+def _by_phase(prefix: str) -> list[str]:
+    ids = [f"{prefix}{number}" for number in range(400)]
+    return sorted(ids, key=lambda node_id: schedule.phase(node_id, INTERVAL))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,9 @@ CHANGE = {
 
 
 async def test_killed_at_random_moments(xray, tmp_path):
-    """For 20 s nodes, check URLs and the daemon itself die; what is kept and served stays true."""
+    """For 15 s nodes, check URLs and the daemon itself die; what is kept and served stays true."""
     with trio.fail_after(120):
-        await chaos(xray, tmp_path, seconds=20.0, chance=random.Random(20))
+        await chaos(xray, tmp_path, seconds=15.0, chance=random.Random(15))
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ async def test_overrides(xray, tmp_path):
     """What operators want holds, whatever the nodes do, and whatever ends the daemon meanwhile."""
     with trio.fail_after(150):
         async with trio.open_nursery() as nursery:
-            for scenario in (taking_out, forcing_and_maintaining, only_one_daemon):
+            for scenario in (taking_out, forcing, maintaining, only_one_daemon):
                 nursery.start_soon(scenario, xray, tmp_path / scenario.__name__)
 
 
@@ -163,18 +163,26 @@ async def floor_is_guarded(daemon: RunningDaemon) -> None:
 # --- force and maintain ---
 
 
-async def forcing_and_maintaining(xray: str, directory: Path) -> None:
-    """Force-up publishes a dead node, force-down hides a good one; maintenance does not count."""
+async def forcing(xray: str, directory: Path) -> None:
+    """Force-up publishes a dead node, force-down hides a good one; mistakes are told."""
     async with open_fleet(xray, IDS, checks=2) as fleet:
         config = config_for(fleet, directory)
         async with running(config) as (daemon, _):
             await daemon.wait_until(lambda: daemon.links() == IDS, 10, "published")
-            await forced_up(daemon, fleet)
+            await mistakes_are_told(daemon)
             await forced_down(daemon)
+            await forced_up(daemon, fleet)
+
+
+async def maintaining(xray: str, directory: Path) -> None:
+    """What happens under maintenance does not count; afterwards the node must requalify."""
+    async with open_fleet(xray, IDS, checks=2) as fleet:
+        config = config_for(fleet, directory)
+        async with running(config) as (daemon, _):
+            await daemon.wait_until(lambda: daemon.links() == IDS, 10, "published")
             await maintained(daemon, fleet)
         async with running(config) as (daemon, client):
             await maintenance_goes_on(daemon, client)
-            await mistakes_are_told(daemon)
 
 
 async def forced_up(daemon: RunningDaemon, fleet: Fleet) -> None:

@@ -705,7 +705,11 @@ class TestOrder:
             ("a:up/slow/force-up b:up c:up", "a b c", "forced up: in its own place"),
             ("a:down/force-up/probation=1001 b:up c:up", "a b c", "on no probation, either"),
             ("a:unknown* b:up* c:up/slow", "a b c", "an unknown one stays where it was"),
-            ("a:down*/fell=990 b:up c:recovering*/fell=980 d:up", "b d c a", "held ones last"),
+            (
+                "a:down*/fell=990 b:up c:recovering*/fell=980 d:up",
+                "a b c d",
+                "who waits keeps his place",
+            ),
         ],
     )
     def test_good_ones_first(self, line, expected, why):
@@ -877,6 +881,7 @@ SHAPES: list[dict[str, Any]] = [
     {
         "health": health,
         "fell": fell,
+        "failing_since": failing,
         "confirmed": confirmed,
         "last_good": good,
         "slow": slow,
@@ -884,6 +889,7 @@ SHAPES: list[dict[str, Any]] = [
     }
     for health in Health
     for fell in ((10.0, 960.0, 980.0) if health in {"down", "recovering"} else (None,))
+    for failing in ((None, 972.5, 995.0) if health in {"suspect", "down"} else (None,))
     for confirmed in (False, True)
     for good in (None, 500.0, 700.0)
     for slow, until in ((False, None), (True, None), (False, 1010.5), (True, 990.25))
@@ -921,6 +927,7 @@ def questions(draw: st.DrawFn) -> tuple[list[Candidate], Memory, dict[str, Any]]
         "now": NOW,
         "rules": draw(gate_rules),
         "limit": draw(st.just(0) | st.integers(1, 6)),
+        "interval": draw(st.sampled_from([0.0, 30.0])),
         "first_round_over": draw(st.sampled_from([True, True, True, False])),
         "monitor_ok": draw(st.sampled_from([True, True, True, False])),
     }  # fmt: skip
@@ -1003,7 +1010,7 @@ class TestProperties:
             assert decision.look_again > now
             asked += 1
 
-        assert asked <= len(fleet) + len(memory.removals) + 1
+        assert asked <= 3 * len(fleet) + len(memory.removals) + 1
 
     @given(questions(), st.integers(-4000, 4000).map(lambda quarter: quarter / 4))
     def test_only_gaps_count(self, question, by):
@@ -1014,7 +1021,12 @@ class TestProperties:
             return None if at is None else at + by
 
         there = [
-            replace(each, fell=moved(each.fell), probation_until=moved(each.probation_until))
+            replace(
+                each,
+                fell=moved(each.fell),
+                failing_since=moved(each.failing_since),
+                probation_until=moved(each.probation_until),
+            )
             for each in fleet
         ]
         past = tuple(at + by for at in memory.removals)
@@ -1109,4 +1121,10 @@ class TestProperties:
         assert good <= set(inside) or len(inside) == limit
         assert len(good & set(inside)) >= min(len(good & was_in), limit or len(good))
         assert not limit or len(inside) <= limit
-        assert all(each in good for each in inside[: len(good & set(inside))])
+        waits = set(decision.unconfirmed) | {
+            each.node.id
+            for each in fleet
+            if not each.confirmed or each.failing_since or "suspect" in {f.health for f in fleet}
+        }
+        last = max(place for place, each in enumerate(inside) if each in good)
+        assert set(inside[:last]) <= good | waits

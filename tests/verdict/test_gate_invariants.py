@@ -373,6 +373,7 @@ class House(RuleBasedStateMachine):
             now=now,
             rules=self.gating,
             limit=self.limit,
+            interval=PROBE.interval,
             first_round_over=first_over,
             monitor_ok=self.online,
         )
@@ -512,7 +513,16 @@ class House(RuleBasedStateMachine):
             assert len(ids) >= min(floor, len(there)), "the floor holds"
         assert decision.mode is not Mode.NORMAL or len(good) >= floor
         assert good <= set(ids) or len(ids) == self.limit, "what works is published"
-        assert good & set(ids) == set(ids[: len(good & set(ids))]), "what does not is listed last"
+        suspects = any(record.state.health is Health.SUSPECT for record in self.board)
+        waits = {
+            record.node.id
+            for record in self.board
+            if not record.state.confirmed
+            or suspects
+            or self.now < (record.state.failing_since or -math.inf) + PROBE.interval
+        }
+        last_good = max((place for place, each in enumerate(ids) if each in good), default=0)
+        assert set(ids[:last_good]) <= good | waits, "what is known to be bad is listed last"
 
     def check_overrides(self, decision: Decision, ids: set[str]) -> None:
         """Overrides win: over health, over the floor, over the brake, in every mode."""
