@@ -37,13 +37,11 @@ from healthd.serving.server import serve
 from healthd.store.restoring import restore
 from healthd.store.service import FILE, Store
 from healthd.verdict.board import Board
+from healthd.verdict.gate import FIRST_ROUND
 from healthd.verdict.overrides import Override
 from healthd.watching import Watchers
 
 log = structlog.get_logger()
-
-FIRST_ROUND = 3
-"""Intervals after which publishing begins even if a node has had no verdict: 90 s at 30 s."""
 
 _REPORT_PERIOD = 5.0
 """Seconds between two lines for `systemctl status`."""

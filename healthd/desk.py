@@ -14,7 +14,7 @@ from healthd.publishing.publisher import Publication
 from healthd.publishing.service import difference
 from healthd.store.service import Store
 from healthd.verdict.board import Record
-from healthd.verdict.gate import Decision
+from healthd.verdict.decision import Decision
 from healthd.verdict.ledger import Kind, SlotVerdict
 from healthd.verdict.machine import Transition
 from healthd.verdict.trace import Recorded

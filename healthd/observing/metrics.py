@@ -26,7 +26,7 @@ from healthd.probing.selfcheck import Fault
 from healthd.publishing.publisher import Outcome as PublicationOutcome
 from healthd.publishing.publisher import Publication
 from healthd.verdict.board import Board, Record
-from healthd.verdict.gate import Decision, Mode
+from healthd.verdict.decision import Decision, Mode
 from healthd.verdict.ledger import SlotVerdict
 
 PREFIX = "healthd_"

@@ -17,8 +17,7 @@ from healthd.errors import EngineFailed, LinkError, PublishError
 from healthd.model import Node, redact
 from healthd.publishing import links, xray
 from healthd.publishing.directory import PublicationDirectory, Published
-from healthd.verdict import gate
-from healthd.verdict.gate import Decision, Memory
+from healthd.verdict.decision import PANIC, Decision, Memory, after_publishing
 
 Check = Callable[[bytes], Awaitable[str | None]]
 """Asks the engine about one configuration: None, or its words of refusal."""
@@ -83,7 +82,7 @@ class Publication:
         self.memory = Memory(
             published=served.nodes,
             removals=tuple(self.clocks.to_monotonic(at) for at in served.removals),
-            panic=served.mode in gate.PANIC,
+            panic=served.mode in PANIC,
         )
 
     async def publish(self, decision: Decision) -> Outcome:
@@ -102,7 +101,7 @@ class Publication:
                 self.load()  # after a failure behind the flip, or a reload amid another's
             return Outcome.UNCHANGED
         await self._verify(documents, nodes)
-        memory = gate.after_publishing(decision, self.clocks.monotonic())
+        memory = after_publishing(decision, self.clocks.monotonic())
         write = partial(
             self.directory.publish,
             documents,

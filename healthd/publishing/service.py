@@ -15,7 +15,7 @@ from healthd.config import GateConfig
 from healthd.errors import PublishError
 from healthd.publishing.publisher import Outcome, Publication
 from healthd.verdict import gate
-from healthd.verdict.gate import Candidate, Decision, Mode
+from healthd.verdict.decision import Candidate, Decision, Mode
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from healthd.config import GateConfig
 from healthd.model import IN_SERVICE
 from healthd.verdict import gate
 from healthd.verdict.board import Board
-from healthd.verdict.gate import Candidate, Decision, Memory, Mode
+from healthd.verdict.decision import Candidate, Decision, Memory, Mode, after_publishing
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Circulation:
         self._memory, self._ready = decision.memory, now
         chosen = tuple(node.id for node in decision.nodes or ())
         if chosen and chosen != before:
-            self._memory = gate.after_publishing(decision, now)
+            self._memory = after_publishing(decision, now)
             self._ready = now + self._rules.spacing
             gone = [each for each in before if each not in frozenset(chosen)]
             removed = tuple(each for each in gone if not self._in_service(each))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from healthd.replay.judging import Outage, judge, spread
 from healthd.replay.running import Down, Replayed
-from healthd.verdict.gate import Mode
+from healthd.verdict.decision import Mode
 
 _ORDINARY = {Mode.NORMAL, Mode.WAITING}
 

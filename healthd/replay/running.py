@@ -15,14 +15,12 @@ from healthd.errors import ReplayError
 from healthd.model import Health, Node, Outcome, Reason, Vless
 from healthd.replay.circulating import Circulation, Issue
 from healthd.verdict.board import Board
-from healthd.verdict.gate import Mode
+from healthd.verdict.decision import Mode
+from healthd.verdict.gate import FIRST_ROUND
 from healthd.verdict.machine import State, Transition
 from healthd.verdict.trace import Recorded
 
 _FALLEN = {Health.DOWN, Health.RECOVERING}
-
-FIRST_ROUND = 3
-"""Intervals after which publishing begins even if a node has had no verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

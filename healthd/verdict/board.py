@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from healthd.config import VerdictConfig
 from healthd.model import IN_SERVICE, AdminMode, Health, Node, Outcome, Reason, Result
 from healthd.verdict import machine, overrides, quality
-from healthd.verdict.gate import Candidate
+from healthd.verdict.decision import Candidate
 from healthd.verdict.ledger import SlotVerdict
 from healthd.verdict.machine import State, Transition
 from healthd.verdict.overrides import Override

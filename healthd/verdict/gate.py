@@ -40,109 +40,17 @@ A node that the engine refuses leaves at once: no document that holds it would b
 import math
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import replace
 
 from healthd.config import GateConfig
-from healthd.model import IN_SERVICE, TAKEN_OUT, AdminMode, Health, Node, Reason
+from healthd.model import IN_SERVICE, Health, Node
+from healthd.verdict.decision import Candidate, Decision, Memory, Mode
 
-
-class Mode(StrEnum):
-    """What a publication is made of; see the module's text."""
-
-    WAITING = "waiting"
-    NORMAL = "normal"
-    TOP_UP = "top-up"
-    FREEZE = "freeze"
-    ALL = "all"
-    STRICT = "strict"
-    LAST_GOOD = "last-good"
-    OFFLINE = "offline"
-
+FIRST_ROUND = 3
+"""Intervals after which publishing begins even if a node has had no verdict: 90 s at 30 s."""
 
 _MANY = 2
 """One node that falls is no mass failure, however small the fleet."""
-
-PANIC = frozenset({Mode.TOP_UP, Mode.FREEZE, Mode.ALL, Mode.STRICT})
-"""Modes in which the floor is not met, or has not been for long enough."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Candidate:
-    """One node of a publication, as the board knows it."""
-
-    node: Node
-    health: Health
-    since: float | None = None
-    """Wall-clock seconds of its latest transition."""
-    reason: Reason | None = None
-    evidence: str = ""
-    admin: AdminMode = AdminMode.ENABLED
-    admin_why: str = ""
-    slow: bool = False
-    probation_until: float | None = None
-    fell: float | None = None
-    """Monotonic seconds at which a node that is DOWN or RECOVERING fell."""
-    failing_since: float | None = None
-    """Monotonic seconds at which the first of its failures in a row began."""
-    confirmed: bool = False
-    """Whether its fall is confirmed."""
-    last_good: float | None = None
-    """Wall-clock seconds of its latest success, ever."""
-
-    @property
-    def forced_up(self) -> bool:
-        """Whether an operator wants it in, whatever it does, and it can be written at all."""
-        return self.admin is AdminMode.FORCE_UP and self.health is not Health.INVALID
-
-    @property
-    def taken_out(self) -> bool:
-        """Whether an operator wants it out, whatever it does."""
-        return self.admin in TAKEN_OUT
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What one decision must know of those before. Times are monotonic seconds."""
-
-    published: tuple[str, ...] = ()
-    removals: tuple[float, ...] = ()
-    """When nodes were removed because they were bad, within the last `removal_period`."""
-    panic: bool = False
-    enough_since: float | None = None
-    """In panic: since when more than the floor are in service."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What to publish. ``nodes`` is None when what is published must stay as it is."""
-
-    mode: Mode
-    nodes: tuple[Node, ...] | None = None
-    why: dict[str, str] = field(default_factory=dict)
-    """For each node of the publication: in or out, and the reason in words."""
-    eligible: int = 0
-    floor: int = 0
-    in_service: int = 0
-    held: tuple[str, ...] = ()
-    """Nodes that the brake keeps in."""
-    unconfirmed: tuple[str, ...] = ()
-    """Those of them that wait for more probes, of themselves or of others."""
-    removes: tuple[str, ...] = ()
-    """Nodes removed because they are bad: each counts for the brake once it is published."""
-    memory: Memory = Memory()
-    look_again: float = math.inf
-    """Monotonic seconds at which time alone may change the decision."""
-
-    @property
-    def summary(self) -> str:
-        """The figures in words."""
-        floor = "met" if self.in_service >= self.floor else "not met"
-        return (
-            f"{self.in_service} of {self.eligible} in service, floor {self.floor} of "
-            f"{self.eligible} {floor}"
-        )
 
 
 def floor_of(eligible: int, rules: GateConfig, limit: int = 0) -> int:
@@ -182,18 +90,6 @@ def decide(
     """
     made = _Gate(candidates, memory, now, rules, limit, interval)
     return made.decide(first_round_over, monitor_ok)
-
-
-def after_publishing(decision: Decision, now: float) -> Memory:
-    """The memory once the decision's nodes are what is being served."""
-    published = decision.memory.published
-    if decision.nodes is not None:
-        published = tuple(node.id for node in decision.nodes)
-    return replace(
-        decision.memory,
-        published=published,
-        removals=(*decision.memory.removals, *(now for _ in decision.removes)),
-    )
 
 
 class _Gate:
@@ -274,7 +170,7 @@ class _Gate:
             where = "in" if each.node.id in inside else "out"
             alone = each.taken_out and where == "in" and mode is not Mode.WAITING
             note = "; kept: there is nothing else to publish" if alone else ""
-            self.why[each.node.id] = f"{where}: {_about(each)}; {because}{note}"
+            self.why[each.node.id] = f"{where}: {each.about}; {because}{note}"
         return self._decision(mode, nodes)
 
     def _as_the_operator_wants(self) -> tuple[Node, ...] | None:
@@ -415,7 +311,7 @@ class _Gate:
             else:
                 note = f"; kept: {floor}" if each in filling else places[self._rank(each)]
             where = "in" if each in chosen else "out"
-            self.why[each.node.id] = f"{where}: {_about(each)}{note}"
+            self.why[each.node.id] = f"{where}: {each.about}{note}"
 
     def _decision(
         self,
@@ -465,24 +361,3 @@ _WORSE = {Health.RECOVERING: 0, Health.HELD: 1, Health.DOWN: 2}
 def _badness(each: Candidate) -> tuple[int, float]:
     """The least bad first: by health, then by latest success."""
     return _WORSE[each.health], -(each.last_good or 0.0)
-
-
-_SUCCEEDING = {Health.RECOVERING, Health.HELD}
-
-
-def _about(each: Candidate) -> str:
-    """Such as "down since 2026-11-24T03:12:40Z refused, 4 failures in 23 s"."""
-    words = f"{each.health}"
-    if each.health not in {Health.UP, Health.UNKNOWN} and each.since is not None:
-        words += f" since {_utc(each.since)}"
-        # A reason is of the latest failure: to one that succeeds again it no longer applies.
-        failing = each.reason is not None and each.health not in _SUCCEEDING
-        words += f" {each.reason}" if failing else ""
-        words += f", {each.evidence}" if each.evidence else ""
-    if each.admin is AdminMode.ENABLED:
-        return words
-    return f"{each.admin} ({each.admin_why}), really {words}"
-
-
-def _utc(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

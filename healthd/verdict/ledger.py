@@ -54,6 +54,16 @@ class Tally:
             self.latency_count += 1
             self.latency_max = max(self.latency_max, latency)
 
+    def add(self, other: "Tally") -> None:
+        """Count all that another one has counted."""
+        self.good += other.good
+        self.bad += other.bad
+        self.excluded += other.excluded
+        self.unknown += other.unknown
+        self.latency_sum += other.latency_sum
+        self.latency_count += other.latency_count
+        self.latency_max = max(self.latency_max, other.latency_max)
+
     @property
     def slots(self) -> int:
         """How many slots were counted."""
@@ -88,16 +98,10 @@ class Ledger:
         return taken
 
     def put_back(self, taken: dict[Key, Tally]) -> None:
-        """Count again what could not be kept."""
-        for key, tally in taken.items():
-            here = self._tallies.setdefault(key, Tally())
-            here.good += tally.good
-            here.bad += tally.bad
-            here.excluded += tally.excluded
-            here.unknown += tally.unknown
-            here.latency_sum += tally.latency_sum
-            here.latency_count += tally.latency_count
-            here.latency_max = max(here.latency_max, tally.latency_max)
+        """Count again what could not be kept; it is the ledger's from now on."""
+        fresh, self._tallies = self._tallies, taken  # the few are added to the many
+        for key, tally in fresh.items():
+            taken.setdefault(key, Tally()).add(tally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +157,12 @@ def summed(hours: Iterable[HourOf], *, begin: float, end: float, interval: float
     """
     total = Tally()
     seen: set[int] = set()
-    missing = 0.0
+    missing = 0
     for kept in hours:
-        tally = kept.tally
-        total.good += tally.good
-        total.bad += tally.bad
-        total.excluded += tally.excluded
-        total.unknown += tally.unknown
-        total.latency_sum += tally.latency_sum
-        total.latency_count += tally.latency_count
-        total.latency_max = max(total.latency_max, tally.latency_max)
+        total.add(kept.tally)
         span = _overlap(kept.hour, begin, end)
         # The first and the last hour are cut anywhere within a slot: half of one is no slot.
-        missing += max(0, int(span / kept.interval + 0.5) - tally.slots)
+        missing += max(0, int(span / kept.interval + 0.5) - kept.tally.slots)
         seen.add(kept.hour)
     for hour in range(hour_of(begin), hour_of(end) + 1):
         if hour not in seen:
@@ -175,7 +172,7 @@ def summed(hours: Iterable[HourOf], *, begin: float, end: float, interval: float
         total.good,
         total.bad,
         total.excluded,
-        total.unknown + int(missing),
+        total.unknown + missing,
         total.latency_sum / count if count else None,
         total.latency_max if count else None,
     )

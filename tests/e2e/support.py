@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import trio
 
 from healthd.demo.fleet import Fleet
@@ -91,7 +92,8 @@ class Finished:
 
     @property
     def json(self) -> Any:
-        """What it printed for programs."""
+        """What it printed for programs; that it printed it says that all went well."""
+        assert self.out, self.err
         return json.loads(self.out)
 
 
@@ -106,6 +108,15 @@ async def healthd(config: Path, *words: str) -> Finished:
         env={**os.environ, "COLUMNS": "300"},
     )
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+async def tell(config: Path, what: str, body: Mapping[str, Any]) -> Any:
+    """Ask the daemon's control socket, as the commands do."""
+    transport = httpx.AsyncHTTPTransport(uds=str(config.parent / "control.sock"))
+    async with httpx.AsyncClient(transport=transport, timeout=15) as client:
+        answer = await client.post(f"http://healthd/api/v1/{what}", json=body)
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def author() -> str:

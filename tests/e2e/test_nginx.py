@@ -20,7 +20,7 @@ from healthd.engines.ports import reserve_port
 from healthd.fleet import links
 from healthd.model import Node, Reality, Vless
 from healthd.publishing.publisher import Clocks, Outcome, Publication
-from healthd.verdict.gate import Decision, Mode
+from healthd.verdict.decision import Decision, Mode
 
 GENERATIONS = 200
 KEY = "acaeUm7I44nRB-Qy2LNGxaxX60fRDdyNbxNlXkvlHlc"

@@ -19,6 +19,7 @@ from tests.e2e.support import (
     FALL_LIMIT,
     healthd,
     swift_config,
+    tell,
     wait_for,
     wait_healths,
     wait_mode,
@@ -73,7 +74,7 @@ async def works(daemon: RunningDaemon) -> None:
     assert await daemon.metric("store_ok") == 1.0
     assert (await daemon.status())["store_problem"] is None
     await kept(daemon.config, "drain", "c")
-    await kept(daemon.config, "resume", "c")
+    await kept(daemon.config, None, "c")
     await daemon.wait_until(lambda: daemon.links() == IDS, 10, "published again")
 
 
@@ -204,7 +205,7 @@ async def forbidden(xray: str, directory: Path) -> None:
             await wait_probed(daemon, IDS, 1, result="success")
             assert daemon.links() == ["a"]
             file.chmod(0o600)
-            await kept(config, "resume", "c")
+            await kept(config, None, "c")
             await wait_mended(daemon)
 
 
@@ -215,11 +216,13 @@ async def not_kept(config: Path, command: str, node_id: str) -> None:
     assert "not kept" in done.err
 
 
-async def kept(config: Path, command: str, node_id: str) -> None:
-    """It is done, and in the file."""
-    done = await healthd(config, command, node_id, "--reason", "x", "--json")
-    assert done.code == 0, done.err
-    assert done.json["kept"] is True
+async def kept(config: Path, mode: str | None, node_id: str) -> None:
+    """It is done, and in the file. As the commands ask it, but without a process for each."""
+    about = {"pattern": node_id, "author": "test", "reason": "x"}
+    done = await tell(config, "resume", about) if mode is None else await tell(
+        config, "overrides", {**about, "mode": mode, "allow_below_floor": True}
+    )
+    assert done["kept"] is True
 
 
 # --- locks and space ---

@@ -14,7 +14,7 @@ from healthd.observing.metrics import Metrics
 from healthd.publishing.directory import Published
 from healthd.publishing.publisher import Outcome
 from healthd.verdict.board import Board
-from healthd.verdict.gate import Decision, Mode
+from healthd.verdict.decision import Decision, Mode
 from tests.fakes import make_node
 
 CONTRACT = {

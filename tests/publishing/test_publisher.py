@@ -8,8 +8,7 @@ from healthd.config import PublishConfig
 from healthd.errors import EngineFailed, PublishError
 from healthd.model import Reason
 from healthd.publishing.publisher import Clocks, Outcome, Publication
-from healthd.verdict import gate
-from healthd.verdict.gate import Decision, Memory, Mode
+from healthd.verdict.decision import Decision, Memory, Mode
 from tests.fakes import make_node
 
 WALL, MONOTONIC = 1e9, 5000.0
@@ -154,7 +153,7 @@ async def test_meta_explains_the_decision(tmp_path):
     meta = json.loads((tmp_path / "public" / "meta.json").read_bytes())
     assert meta["why"] == decision.why
     assert (meta["mode"], meta["eligible"], meta["in_service"], meta["floor"], meta["held"]) == (
-        gate.Mode.NORMAL,
+        Mode.NORMAL,
         2,
         1,
         1,

@@ -13,8 +13,7 @@ from healthd.model import Health
 from healthd.publishing.directory import Published
 from healthd.publishing.publisher import Outcome, Publication
 from healthd.publishing.service import RETRY, PublishingService, difference
-from healthd.verdict import gate
-from healthd.verdict.gate import Candidate, Decision, Memory, Mode
+from healthd.verdict.decision import Candidate, Decision, Memory, Mode, after_publishing
 from tests.fakes import make_node
 
 GATE = GateConfig(debounce="2s", spacing="5s", min_nodes=1)
@@ -47,7 +46,7 @@ class FakePublication:
         if self.published and self.published.nodes == nodes:
             return Outcome.UNCHANGED
         self.published = Published(1, 0.0, nodes)
-        self.memory = gate.after_publishing(decision, trio.current_time())
+        self.memory = after_publishing(decision, trio.current_time())
         return Outcome.PUBLISHED
 
 

@@ -14,7 +14,7 @@ from healthd.replay.circulating import Circulation, Issue
 from healthd.replay.running import Down, Rules, run
 from healthd.verdict import schedule
 from healthd.verdict.board import Board
-from healthd.verdict.gate import Mode
+from healthd.verdict.decision import Mode
 from healthd.verdict.machine import Transition
 from healthd.verdict.schedule import Turn
 from healthd.verdict.trace import Recorded

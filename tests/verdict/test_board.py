@@ -18,7 +18,7 @@ from healthd.model import (
 )
 from healthd.verdict import quality
 from healthd.verdict.board import Board, Record
-from healthd.verdict.gate import Candidate
+from healthd.verdict.decision import Candidate
 from healthd.verdict.ledger import SlotVerdict
 from healthd.verdict.machine import State, Transition
 from healthd.verdict.overrides import Override

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from healthd.config import GateConfig
 from healthd.model import TAKEN_OUT, AdminMode, Health, Reason
 from healthd.verdict import gate
-from healthd.verdict.gate import Candidate, Decision, Memory, Mode
+from healthd.verdict.decision import PANIC, Candidate, Decision, Memory, Mode, after_publishing
 from tests.builders import node, nodes
 
 NOW = 1000.0
@@ -419,7 +419,7 @@ class TestPanic:
         """Below the floor there is panic, from then on."""
         decision = look(self.FOUR[0])
 
-        assert decision.mode in gate.PANIC
+        assert decision.mode in PANIC
         assert (decision.memory.panic, decision.memory.enough_since) == (True, None)
 
     def test_the_floor_does_not_end_it(self):
@@ -557,7 +557,7 @@ class TestBrake:
     def test_what_was_published_counts(self):
         """A removal counts once it is published, and from then on."""
         decision = look(f"{self.GOOD} x:down*", removals=[900.0], max_removals=0.5)
-        memory = gate.after_publishing(decision, 1003.0)
+        memory = after_publishing(decision, 1003.0)
 
         assert Memory(("a", "b", "c", "d", "e"), (900.0, 1003.0)) == memory
 
@@ -565,7 +565,7 @@ class TestBrake:
         """A decision that leaves what is published as it is forgets none of it."""
         decision = look(f"{self.GOOD} x:down*", monitor_ok=False, removals=[900.0])
 
-        assert decision.memory == gate.after_publishing(decision, 1003.0)
+        assert decision.memory == after_publishing(decision, 1003.0)
         assert len(decision.memory.published) == 6
 
 
@@ -935,7 +935,7 @@ def questions(draw: st.DrawFn) -> tuple[list[Candidate], Memory, dict[str, Any]]
 
 def served(decision: Decision, memory: Memory) -> tuple[str, ...]:
     """The ids that are published once the decision is."""
-    return gate.after_publishing(replace(decision, memory=memory), NOW).published
+    return after_publishing(replace(decision, memory=memory), NOW).published
 
 
 def is_good(each: Candidate, was_in: set[str]) -> bool:
@@ -968,9 +968,9 @@ class TestProperties:
         """Once a decision is published, the same fleet at the same moment decides the same."""
         fleet, memory, given = question
         first = gate.decide(fleet, memory, **given)
-        again = gate.decide(fleet, gate.after_publishing(first, NOW), **given)
+        again = gate.decide(fleet, after_publishing(first, NOW), **given)
 
-        assert served(first, memory) == served(again, gate.after_publishing(first, NOW))
+        assert served(first, memory) == served(again, after_publishing(first, NOW))
         assert (first.mode, ()) == (again.mode, again.removes)
 
     @given(questions(), st.floats(0, 1), st.booleans())

@@ -42,7 +42,7 @@ from healthd.model import (
 )
 from healthd.verdict import damping, gate, machine, overrides, schedule
 from healthd.verdict.board import Board, Record, slot_verdict
-from healthd.verdict.gate import Candidate, Decision, Memory, Mode
+from healthd.verdict.decision import PANIC, Candidate, Decision, Memory, Mode, after_publishing
 from healthd.verdict.ledger import Kind, Ledger, SlotVerdict
 from healthd.verdict.machine import Transition
 from healthd.verdict.overrides import Override
@@ -401,7 +401,7 @@ class House(RuleBasedStateMachine):
     def serve(self, decision: Decision, nodes: tuple[Node, ...]) -> None:
         """Write the files, and what is kept beside them: the number only ever rises."""
         self.served, self.generation = nodes, self.generation + 1
-        self.memory = gate.after_publishing(decision, self.now)
+        self.memory = after_publishing(decision, self.now)
         clock = self.wall - self.now
         self.meta = (decision.mode, [at + clock for at in self.memory.removals])
         self.jumped = False
@@ -669,7 +669,7 @@ class House(RuleBasedStateMachine):
         self.memory = Memory(
             published=tuple(each.id for each in served),
             removals=tuple(min(at - self.wall, 0.0) + self.now for at in removals),
-            panic=mode in gate.PANIC,
+            panic=mode in PANIC,
         )
         self.removals = [] if self.jumped else [at + by for at in self.removals]
         if away == 0.0:

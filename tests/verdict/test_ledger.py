@@ -127,14 +127,16 @@ class TestLedger:
         }
 
     def test_put_back_and_on(self):
-        """What was put back does not change under the hands of who still has it."""
+        """What was put back is counted on, with what came meanwhile: nothing lost, or twice."""
         book = Ledger()
         book.note(NODE, "hk-1", BEGIN, GOOD)
         taken = book.take()
+        book.note(NODE, "hk-1", BEGIN, GOOD)
         book.put_back(taken)
         book.note(NODE, "hk-1", BEGIN, GOOD)
 
-        assert taken == {(NODE, "hk-1", FIRST): tally(good=1)}
+        assert book.take() == {(NODE, "hk-1", FIRST): tally(good=3)}
+        assert book.take() == {}
 
 
 class TestAvailability:
