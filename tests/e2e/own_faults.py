@@ -1,4 +1,4 @@
-"""The monitor's own faults on real parts: each shows by its name, and no node is blamed for it."""
+"""Scenarios of the monitor's own faults: each shows by its name, and no node is blamed for it."""
 
 import os
 import resource
@@ -22,17 +22,6 @@ from tests.e2e.support import (
 )
 
 IDS = ["a", "b", "c"]
-
-
-async def test_own_faults_blame_nobody(xray, tmp_path):
-    """No descriptors, a loop that stood still, an engine that does not start: not the nodes' fault.
-
-    And the self-check tells so even when all nodes are dead.
-    """
-    with trio.fail_after(120):
-        async with trio.open_nursery() as nursery:
-            for fault in (few_descriptors, loop_stood_still, engine_does_not_start, quiet_line):
-                nursery.start_soon(fault, xray, tmp_path / fault.__name__)
 
 
 def blamed_nobody(daemon: RunningDaemon) -> None:

@@ -219,8 +219,10 @@ async def not_kept(config: Path, command: str, node_id: str) -> None:
 async def kept(config: Path, mode: str | None, node_id: str) -> None:
     """It is done, and in the file. As the commands ask it, but without a process for each."""
     about = {"pattern": node_id, "author": "test", "reason": "x"}
-    done = await tell(config, "resume", about) if mode is None else await tell(
-        config, "overrides", {**about, "mode": mode, "allow_below_floor": True}
+    done = (
+        await tell(config, "resume", about)
+        if mode is None
+        else await tell(config, "overrides", {**about, "mode": mode, "allow_below_floor": True})
     )
     assert done["kept"] is True
 

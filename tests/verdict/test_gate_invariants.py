@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import takewhile
 from operator import attrgetter
 from random import Random
 
@@ -125,13 +126,13 @@ class Past:
     requalifies: bool = False
     """Whether an operator sent it to requalify, and it did not come up since."""
 
+    def run(self) -> list[float]:
+        """When the failures in a row began, the latest first."""
+        return [began for began, _, _ in takewhile(lambda each: not each[2], reversed(self.seen))]
+
     def has_fallen(self, rules: VerdictConfig) -> bool:
         """The fall rule and the window rule, from the raw results."""
-        run: list[float] = []
-        for began, _, good in reversed(self.seen):
-            if good:
-                break
-            run.append(began)
+        run = self.run()
         in_a_row = len(run) >= rules.fall and run[0] - run[-1] >= rules.fall_after
         slots = [good for _, slot, good in self.seen if slot][-rules.window :]
         return in_a_row or 0 < rules.window_failures <= slots.count(False)
@@ -463,23 +464,32 @@ class House(RuleBasedStateMachine):
         self.removals += [self.now] * len(bad)
         assert len(self.removals) <= max(1, share) or full, "the brake holds"
         if not full:
-            assert not [r for r in bad if self.fell_with_many(r, was_in) and not r.state.confirmed]
+            assert not [r for r in bad if self.must_wait(r, was_in)], "the others are asked first"
         assert {record.node.id for record in bad} == set(decision.removes)
 
-    def fell_with_many(self, record: Record, was_in: set[str]) -> bool:
-        """Whether more than the allowed share fell around the time at which this node did."""
-        fell = [
-            each.state.down_since
-            for each in self.board
-            if self.counts(each, was_in) and each.state.down_since is not None
-        ]
-        mine = record.state.down_since
-        if mine is None:
+    def must_wait(self, record: Record, was_in: set[str]) -> bool:
+        """Whether it is not known yet how many fail with this node, or whether it really does."""
+        state = record.state
+        failed_at = self.past[record.node.id].run()
+        if state.health is Health.DOWN and failed_at and self.now < failed_at[-1] + PROBE.interval:
+            return True
+        if state.down_since is None or not self.fell_with_many(state.down_since, was_in):
             return False
+        suspects = any(
+            each.state.health is Health.SUSPECT and self.counts(each, was_in) for each in self.board
+        )
+        early = self.now < state.down_since + self.gating.mass_failure_within
+        return not state.confirmed or (suspects and early)
+
+    def fell_with_many(self, at: float, was_in: set[str]) -> bool:
+        """Whether more than the allowed share fell around this time, or are failing since."""
+        failing = [each.state for each in self.board if self.counts(each, was_in)]
+        fell = [state.down_since for state in failing if state.down_since is not None]
+        fell += [self.now for state in failing if state.health is Health.SUSPECT]
         within, share = self.gating.mass_failure_within, Fraction(str(self.gating.mass_failure))
         many: Fraction = share * self.eligible(was_in)
-        windows = [[at for at in fell if first <= at < first + within] for first in fell]
-        return any(mine in found and len(found) >= 2 and len(found) > many for found in windows)
+        windows = [[each for each in fell if first <= each < first + within] for first in fell]
+        return any(at in found and len(found) >= 2 and len(found) > many for found in windows)
 
     def counts(self, record: Record, was_in: set[str]) -> bool:
         health, admin = record.state.health, record.admin
