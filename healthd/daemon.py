@@ -273,6 +273,7 @@ class Daemon:
             on_control=self._self_check.note_control,
             loop_late=self._loop.late_since,
             short_of=self._resources.short_of,
+            line_bad=self._self_check.line_was_bad,
             bulk_url=probe.bulk_url,
             bulk_bytes=probe.bulk_bytes,
             on_bulk_server=bulk_server_judged,

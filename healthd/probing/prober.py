@@ -43,6 +43,7 @@ class Prober:
         on_control: Told each answer of the control request.
         loop_late: Whether our own loop stood still since a moment (monotonic seconds).
         short_of: What this machine was short of since a moment, in words.
+        line_bad: Whether our own line was known to be bad at any time since a moment.
         bulk_url: What the bulk check fetches; None: there is none.
         bulk_bytes: How much of it.
         on_bulk_server: Told whether the bulk URL's server is fit for the check, at first and when
@@ -61,6 +62,7 @@ class Prober:
         on_control: Callable[[bool], None] = lambda _: None,
         loop_late: Callable[[float], bool] = lambda _: False,
         short_of: Callable[[float], str | None] = lambda _: None,
+        line_bad: Callable[[float], bool] = lambda _: False,
         bulk_url: str | None = None,
         bulk_bytes: int = 65536,
         on_bulk_server: Callable[[bool, str], None] = lambda _, __: None,
@@ -72,6 +74,7 @@ class Prober:
         self._deadline = deadline
         self._loop_late = loop_late
         self._short_of = short_of
+        self._line_bad = line_bad
         self._control = Control(self._ask_self, on_control)
         self._http = httpx.AsyncClient(
             transport=TunnelTransport(tls),
@@ -133,6 +136,9 @@ class Prober:
             result = success(race.latency)
         else:
             result = await self._weigh(tunnel, self._bulk, pull, success(race.latency))
+        if result.outcome is Outcome.FAILURE and self._line_bad(began):
+            # The control request was good, but it came later: the line has just come back.
+            result = inconclusive(Reason.CONTROL_FAILED, "the monitor was offline under the probe")
         return self._excuse(result, began)
 
     def _excuse(self, result: Result, began: float) -> Result:

@@ -81,6 +81,7 @@ class SelfCheck:
         self._due = float("-inf")
         self._stirred = trio.Event()
         self._past_good_at = float("-inf")
+        self._line_bad_until = float("-inf")
         self._late = trio.Event()
         self._late_until = float("-inf")
         self._failed_starts = 0
@@ -89,6 +90,10 @@ class SelfCheck:
     def ok(self) -> bool:
         """Whether there is no fault."""
         return not self.faults
+
+    def line_was_bad(self, since: float) -> bool:
+        """Whether the line was known to be bad at any time since then (monotonic seconds)."""
+        return Fault.LINE in self.faults or self._line_bad_until >= since
 
     def apply(self, ask_directly: Callable[[], Awaitable[str | None]], interval: float) -> None:
         """Take up another check, or another interval; the line is asked for at once."""
@@ -162,6 +167,8 @@ class SelfCheck:
                 self._change({Fault.LOOP: None})
 
     def _line_is_good(self) -> None:
+        if Fault.LINE in self.faults:
+            self._line_bad_until = trio.current_time()
         self._due = trio.current_time() + self._interval
         self._change({Fault.LINE: None})
 

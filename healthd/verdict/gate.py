@@ -340,11 +340,12 @@ class _Gate:
         """The next moment at which time alone changes something."""
         moments = [each.probation_until for each in self.placed]
         moments += [at + self.rules.removal_period for at in self.memory.removals]
-        for each in self.placed - self._are_good:  # these wait for more probes
-            if each.fell is not None:
-                moments.append(each.fell + self.rules.mass_failure_within)
-            if each.failing_since is not None:
-                moments.append(each.failing_since + self.interval)
+        waiting = self.placed - self._are_good  # for more probes
+        began = (each.failing_since for each in waiting)
+        moments += [at + self.interval for at in began if at is not None]
+        # Any fall may be what makes many of them, one of a node that is forced up as well.
+        fell = (each.fell for each in self.eligible if waiting)
+        moments += [at + self.rules.mass_failure_within for at in fell if at is not None]
         if self.memory.enough_since is not None:
             moments.append(self.memory.enough_since + self.rules.panic_hold)
         return _next(moments, self.now)

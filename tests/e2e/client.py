@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,10 +19,10 @@ _EVERY = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One generation, when it was seen first."""
+    """One generation."""
 
     at: float
-    """Wall-clock seconds."""
+    """Wall-clock seconds at which it was written: looks may come late on a busy machine."""
     number: int
     nodes: tuple[str, ...]
     mode: str
@@ -66,7 +65,7 @@ class Client:
         self._names.update(name for name in files if (self.public / name).is_symlink())
         if place != self._place:
             self._place = place
-            self._take(files)
+            self._take(files, (self.public / place / "meta.json").stat().st_ctime)
 
     def fewest(self) -> int:
         """The least number of nodes that was ever served."""
@@ -99,7 +98,7 @@ class Client:
             if before.documents == after.documents
         ]
 
-    def _take(self, files: dict[str, bytes]) -> None:
+    def _take(self, files: dict[str, bytes], at: float) -> None:
         meta = json.loads(files.pop("meta.json"))
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         assert digests == {name: about["sha256"] for name, about in meta["files"].items()}
@@ -108,7 +107,7 @@ class Client:
         assert not self.seen or number > self.seen[-1].number, "a generation came twice"
         nodes, mode = tuple(meta["nodes"]), str(meta["mode"])
         assert nodes
-        self.seen.append(Seen(time.time(), number, nodes, mode, tuple(sorted(digests.values()))))
+        self.seen.append(Seen(at, number, nodes, mode, tuple(sorted(digests.values()))))
 
 
 def _read_documents(files: dict[str, bytes], meta: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ async def loop_stood_still(xray: str, directory: Path) -> None:
             await wait_probed(daemon, IDS, 1, result="success")
             served = frozen(daemon.public)
             for check in fleet.checks:
-                check.delay = 0.8  # so that probes are in flight most of the time
+                check.delay = 0.5  # so that probes are in flight most of the time
             asked = fleet.checks[0].requests
             await daemon.wait_until(
                 lambda: fleet.checks[0].requests > asked, 5, "a probe in flight"

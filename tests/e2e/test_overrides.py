@@ -84,7 +84,7 @@ async def drained(daemon: RunningDaemon) -> None:
     assert await daemon.metric("node_up", node="hk-1") == 1.0
     assert await daemon.metric("node_admin", node="hk-1", mode="drain") == 1.0
     assert await daemon.metric("node_admin", node="hk-1", mode="enabled") == 0.0
-    laid = daemon.named("override_laid")[0]
+    laid = await daemon.wait_event("override_laid")
     assert (laid["author"], laid["why"], laid["nodes"]) == (author(), "new disk", ["hk-1"])
     override = (await daemon.node("hk-1"))["override"]
     assert (override["author"], override["reason"]) == (author(), "new disk")
@@ -104,7 +104,7 @@ async def told_by_commands(daemon: RunningDaemon) -> None:
 
 async def still_drained(daemon: RunningDaemon, client: Client) -> None:
     """After a kill -9 it was never given to users again, not for a moment."""
-    assert daemon.named("state_restored")[0]["overrides"] == 1
+    assert (await daemon.wait_event("state_restored"))["overrides"] == 1
     await wait_probed(daemon, IDS, 2, result="success")
     assert daemon.links() == ALONE
     assert [seen.nodes for seen in client.seen] == [tuple(ALONE)]
@@ -117,7 +117,7 @@ async def resumed(daemon: RunningDaemon) -> None:
     done = await healthd(daemon.config, "resume", "hk-1", "--reason", "disk is in")
     assert (done.code, done.out) == (0, "enabled: hk-1\n")
     await daemon.wait_until(lambda: daemon.links() == IDS, 5, "it is back")
-    assert daemon.named("override_lifted")[0]["why"] == "disk is in"
+    assert (await daemon.wait_event("override_lifted"))["why"] == "disk is in"
     assert not transitions(daemon)
     assert (await healthd(daemon.config, "history", "hk-1", "--json")).json["overrides"] == []
 
@@ -134,7 +134,7 @@ async def expires_by_itself(daemon: RunningDaemon) -> None:
     await daemon.wait_until(lambda: daemon.links() == rest, 5, "both have gone")
     await daemon.wait_until(lambda: daemon.links() == IDS, 10, "both are back")
     assert now() - began >= 3.0
-    assert daemon.named("override_expired")[0]["pattern"] == "de-*"
+    await daemon.wait_event("override_expired", pattern="de-*")
     assert await daemon.metric("node_admin", mode="enabled") == 5.0
 
 
@@ -226,7 +226,7 @@ async def maintained(daemon: RunningDaemon, fleet: Fleet) -> None:
     counted = await slots(daemon, "good", "bad")
     await fleet.kill("de-1")
     await wait_healths(daemon, {"de-1": "down"})
-    fall = daemon.named("node_down", node="de-1")[0]
+    fall = await daemon.wait_event("node_down", node="de-1")
     assert (fall["level"], fall["mode"]) == ("info", "maintenance")
     await fleet.restore("de-1")
     await wait_healths(daemon, {"de-1": "up"})
@@ -263,7 +263,8 @@ async def maintenance_goes_on(daemon: RunningDaemon, client: Client) -> None:
     risen = await daemon.wait_event("node_up", node="de-1")
     assert (risen["before"], risen["evidence"]) == ("recovering", "2 successes")
     await daemon.wait_until(lambda: "de-1" in daemon.links(), 5, "it is back")
-    assert daemon.events.index(risen) < daemon.events.index(daemon.named("config_published")[0])
+    published = await daemon.wait_event("config_published")
+    assert daemon.events.index(risen) < daemon.events.index(published)
     changes = (await healthd(daemon.config, "history", "de-1", "--json")).json["transitions"]
     assert [each["after"] for each in changes][-2:] == ["recovering", "up"]
     assert changes[-2]["evidence"] == "maintenance is over: it must requalify"

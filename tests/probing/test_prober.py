@@ -378,6 +378,23 @@ async def test_want_of_descriptors_or_memory_blames_nobody() -> None:
     assert began <= since[0] < began + DEADLINE
 
 
+async def test_failure_from_before_the_line_came_back() -> None:
+    """The control request comes later than the failure: at an outage's end it proves nothing."""
+    since: list[float] = []
+
+    def line_bad(began: float) -> bool:
+        since.append(began)
+        return True
+
+    began = trio.current_time()
+    probed = await probe(closed, closed, line_bad=line_bad)
+
+    assert probed.verdict == (Outcome.INCONCLUSIVE, Reason.CONTROL_FAILED)
+    assert "offline under the probe" in probed.result.detail
+    assert began <= since[0] < began + DEADLINE
+    assert (await probe(good, line_bad=lambda _: True)).verdict == (Outcome.SUCCESS, None)
+
+
 async def test_success_counts_whatever_we_lack() -> None:
     """What went well went well: neither a stall nor a shortage takes it away."""
     probed = await probe(good, loop_late=lambda _: True, short_of=lambda _: "no memory")

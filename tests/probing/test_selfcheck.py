@@ -346,3 +346,22 @@ async def test_every_fault_can_come_and_go(
     await stage.until(2 + INTERVAL)
 
     assert check.ok
+
+
+async def test_a_bad_line_is_remembered_until_it_came_back(autojump_clock: MockClock) -> None:
+    """Who began before the line was good again began on a bad one."""
+    check = SelfCheck(FakeLine(), INTERVAL)
+    began = trio.current_time()
+    seen = [check.line_was_bad(began)]
+    check.note_control(good=False)
+    await trio.sleep(5)
+    seen.append(check.line_was_bad(trio.current_time()))
+    check.note_control(good=True)
+    healed = trio.current_time()
+    await trio.sleep(5)
+    check.note_control(good=True)
+
+    assert seen == [False, True]
+    assert check.line_was_bad(began)
+    assert check.line_was_bad(healed)
+    assert not check.line_was_bad(healed + 0.001)

@@ -662,6 +662,10 @@ class TestRound:
              "two of eight are a quarter, and no more"),
             ("a:suspect* b:suspect* c:suspect* d:down*/fell=990", "d", "all but one"),
             ("a:up* b:up* c:suspect*/drain d:down*/fell=990", "", "a drained one is no news"),
+            ("a:up* b:up* c:up* d:suspect* e:down*/fell=880/confirmed f:down*/fell=870/confirmed",
+             "", "two that fell at once, both long enough ago"),
+            ("a:up* b:up* c:up* d:suspect* e:down*/fell=881/confirmed f:down*/fell=870/confirmed",
+             "e", "one of them not quite"),
         ],
     )  # fmt: skip
     def test_suspects_are_judged_first(self, line, held, why):
@@ -670,6 +674,23 @@ class TestRound:
 
         assert (tuple(held.split()), why) == (decision.held, why)
 
+    @pytest.mark.parametrize(
+        ("word", "words"),
+        [
+            ("d:down*/fell=990/confirmed", "the others are asked first"),
+            ("d:down*/fell=990/failing=990", "the others are asked first"),
+            (
+                "d:down*/fell=990/failing=960",
+                "many fell at once, not confirmed by another check URL yet",
+            ),
+        ],
+    )
+    def test_words(self, word, words):
+        """What it waits for: its own confirmation, or what becomes of the others."""
+        decision = look(f"a:up* b:up* c:suspect* {word}", interval=30.0)
+
+        assert decision.why["d"] == f"in: down; kept: {words}"
+
     def test_looks_again_when_they_had_their_time(self):
         """Nothing else need happen."""
         line = "a:up* b:up* c:suspect* d:down*/fell=990/confirmed"
@@ -677,6 +698,15 @@ class TestRound:
 
         assert decision.look_again == 1110.0
         assert ids(look(line, now=1110.0)) == "a b c"
+
+    def test_looks_again_when_they_are_many_no_more(self):
+        """A fall that is too long ago counts no more, even that of a node that is forced up."""
+        good = " ".join(f"n{number}:up*" for number in range(6))
+        line = f"{good} a:suspect* b:down*/force-up/fell=900 c:down*/fell=910/confirmed"
+        decision = look(line)
+
+        assert (decision.held, decision.look_again) == (("c",), 1020.0)
+        assert look(line, now=1020.0).removes == ("c",)
 
     def test_all_at_once(self):
         """All nodes die at once and are judged one after the other: nothing is ever removed."""

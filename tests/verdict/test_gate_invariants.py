@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import takewhile
-from operator import attrgetter
 from random import Random
 
 from hypothesis import settings
@@ -86,14 +85,6 @@ def endpoint_of(node_id: str, version: int) -> Node:
 
 def matching(pattern: str) -> re.Pattern[str]:
     return re.compile(re.escape(pattern).replace(r"\*", ".*"))
-
-
-_facts = attrgetter(*(name for name in Candidate.__slots__))
-
-
-def facts(candidates: Iterable[Candidate]) -> list[object]:
-    """All that the gate is told, to see whether it is the same as before."""
-    return [_facts(each) for each in candidates]
 
 
 def moved(at: float | None, by: float) -> float | None:
@@ -168,7 +159,6 @@ class House(RuleBasedStateMachine):
         self.removals: list[float] = []
         self.first_over, self.started = False, self.now
         self.jumped = False
-        self.last: tuple[list[object], tuple[object, ...], Decision] | None = None
         self.random = Random(0)
 
     # --- the world ---
@@ -408,15 +398,11 @@ class House(RuleBasedStateMachine):
         self.jumped = False
 
     def check_look_again(self, candidates: Sequence[Candidate], decision: Decision) -> None:
-        """Until it said that it wants to be asked again, time alone changed nothing."""
-        asked = (self.gating, self.limit, self.first_over, self.online)
-        known = facts(candidates)
-        published = tuple(each.id for each in self.served)
-        if self.last is not None and self.last[:2] == (known, (*asked, published)):
-            before = self.last[2]
-            if self.now < before.look_again:
-                assert (before.mode, before.why) == (decision.mode, decision.why)
-        self.last = (known, (*asked, published), decision)
+        """Until it wants to be asked again, time alone changes neither a node nor a word."""
+        assert decision.look_again > self.now
+        last = min(decision.look_again, self.now + 1000.0) - 1 / 1024
+        again = self.decide(candidates, decision.memory, now=last, first_over=self.first_over)
+        assert again == decision, "nothing changes before it is asked again"
 
     def check(self, before: Sequence[Node], decision: Decision, after: Sequence[Node]) -> None:
         ids, was_in = [each.id for each in after], {each.id for each in before}
@@ -672,7 +658,7 @@ class House(RuleBasedStateMachine):
         by = self.now - away - was_at
         generation, served = self.generation, self.served
         self.board = self.restored(before, by, fresh=away >= TAKEN_UP)
-        self.started, self.first_over, self.look_again, self.last = self.now, False, math.inf, None
+        self.started, self.first_over, self.look_again = self.now, False, math.inf
         mode, removals = self.meta
         panic = self.memory.panic, self.memory.enough_since
         old = self.memory
