@@ -114,54 +114,6 @@ def _no_secret_in(daemon: RunningDaemon, config: Path) -> None:
     assert "vless://" not in said
 
 
-async def test_check_url_down_blames_nobody(xray, tmp_path):
-    """With the check URL down for all, every result is inconclusive and nothing changes at all."""
-    with trio.fail_after(60):
-        async with open_fleet(xray, ["a", "b"], checks=1) as fleet:
-            config = write_config(fleet, tmp_path)
-            async with start_daemon(config) as daemon:
-                await daemon.wait_until(lambda: daemon.links() == ["a", "b"], 20, "published")
-                before = (daemon.public / "links.txt").stat().st_mtime_ns
-                fleet.checks[0].stop()
-                await daemon.wait_event("self_check_changed", ok=False)
-                inconclusive = 0
-                while inconclusive < 6:
-                    await trio.sleep(0.5)
-                    metrics = (await daemon.get("/metrics")).text
-                    inconclusive = sum(
-                        int(float(line.split()[-1]))
-                        for line in metrics.splitlines()
-                        if line.startswith("healthd_probes_total") and "inconclusive" in line
-                    )
-                assert "healthd_self_check_ok 0.0" in metrics
-                assert 'healthd_probes_total{node="a",result="failure"} 0.0' in metrics
-                assert 'healthd_probes_total{node="b",result="failure"} 0.0' in metrics
-                await fleet.checks[0].start()
-                await daemon.wait_event("self_check_changed", ok=True)
-                transitions = [e for e in daemon.events if e["event"].startswith("node_")]
-                assert [e["event"] for e in transitions] == ["node_up", "node_up"]
-                assert (daemon.public / "links.txt").stat().st_mtime_ns == before
-
-
-async def test_no_node_up_keeps_the_last_good(xray, tmp_path):
-    """With every node dead, the last good files stay byte for byte, and the mode says so."""
-    with trio.fail_after(60):
-        async with open_fleet(xray, ["a", "b"], checks=1) as fleet:
-            config = write_config(fleet, tmp_path, change={"gate": OPEN_GATE})
-            async with start_daemon(config) as daemon:
-                await daemon.wait_until(lambda: daemon.links() == ["a", "b"], 20, "published")
-                last_good = (daemon.public / "links.txt").read_bytes()
-                await fleet.kill("a")
-                await fleet.kill("b")
-                await daemon.wait_event("node_down", node="a")
-                await daemon.wait_event("node_down", node="b")
-                await daemon.wait_event("gate_mode_changed", mode="last-good")
-                mode = 'healthd_publication_mode{mode="last-good",publication="users"} 1.0'
-                assert mode in (await daemon.get("/metrics")).text
-                assert (daemon.public / "links.txt").read_bytes() == last_good
-                assert len(daemon.named("config_published")) == 1
-
-
 async def test_one_bad_key_among_ten(xray, tmp_path):
     """One node the engine refuses is invalid; its nine neighbours are probed in the same shift."""
     good = [f"n{number}" for number in range(9)]

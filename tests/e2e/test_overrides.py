@@ -18,6 +18,7 @@ from tests.e2e.support import (
     healthd,
     now,
     swift_config,
+    tell,
     transitions,
     wait_for,
     wait_healths,
@@ -28,6 +29,7 @@ from tests.e2e.support import (
 IDS = ["hk-1", "hk-2", "de-1", "de-2", "us-1"]
 ALONE = ["hk-2", "de-1", "de-2", "us-1"]
 """All without the one that is drained."""
+MOVE = {"mode": "drain", "author": "test", "reason": "move"}
 
 
 async def test_overrides(xray, tmp_path):
@@ -119,7 +121,7 @@ async def resumed(daemon: RunningDaemon) -> None:
     await daemon.wait_until(lambda: daemon.links() == IDS, 5, "it is back")
     assert (await daemon.wait_event("override_lifted"))["why"] == "disk is in"
     assert not transitions(daemon)
-    assert (await healthd(daemon.config, "history", "hk-1", "--json")).json["overrides"] == []
+    assert (await daemon.node("hk-1"))["override"] is None
 
 
 async def expires_by_itself(daemon: RunningDaemon) -> None:
@@ -141,7 +143,7 @@ async def expires_by_itself(daemon: RunningDaemon) -> None:
 async def floor_is_guarded(daemon: RunningDaemon) -> None:
     """Three of five are the floor: who wants fewer must say so."""
     config = daemon.config
-    assert (await healthd(config, "drain", "hk-*", "--reason", "move")).code == 0
+    await tell(config, "overrides", {**MOVE, "pattern": "hk-*"})
     rest = ["de-1", "de-2", "us-1"]
     await daemon.wait_until(lambda: daemon.links() == rest, 5, "three are left")
 
@@ -198,7 +200,7 @@ async def forced_up(daemon: RunningDaemon, fleet: Fleet) -> None:
     assert await daemon.metric("node_up", node="us-1") == 0.0
     assert await daemon.metric("node_admin", node="us-1", mode="force-up") == 1.0
 
-    assert (await healthd(daemon.config, "resume", "us-1")).code == 0
+    await tell(daemon.config, "resume", {"pattern": "us-1", "author": "test"})
     await daemon.wait_until(lambda: "us-1" not in daemon.links(), 10, "it left again")
     await fleet.restore("us-1")
     await daemon.wait_until(lambda: daemon.links() == IDS, FALL_LIMIT, "it rose by itself")
@@ -214,7 +216,7 @@ async def forced_down(daemon: RunningDaemon) -> None:
     created, expires = done.json["override"]["created"], done.json["override"]["expires"]
     assert (int(expires[11:13]) - int(created[11:13])) % 24 == 4
     assert expires[13:] == created[13:]
-    assert (await healthd(daemon.config, "resume", "de-2")).code == 0
+    await tell(daemon.config, "resume", {"pattern": "de-2", "author": "test"})
     await daemon.wait_until(lambda: daemon.links() == IDS, 5, "it is back")
 
 

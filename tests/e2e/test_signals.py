@@ -7,13 +7,14 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 import trio
 
 from healthd.demo.fleet import Fleet, open_fleet
 from healthd.demo.running import RunningDaemon, start_daemon, write_config
 from healthd.engines.process import OWNER
 
-ROUNDS = 50
+ROUNDS, MANY = 20, 50
 HASTE = {
     "probe": {"interval": "600ms", "deadline": "500ms", "shift": "300ms", "fast_interval": "100ms"},
     "gate": {"debounce": "0s", "spacing": "0s"},
@@ -84,7 +85,17 @@ def _assert_clean(daemon: RunningDaemon, directory: Path, number: signal.Signals
 
 
 async def test_ended_at_random_moments(xray, tmp_path):
-    """50 ends by TERM, INT and KILL: valid files, no child, no temporary file; KILL is swept."""
+    """20 ends by TERM, INT and KILL: valid files, no child, no temporary file; KILL is swept."""
+    await ended(xray, tmp_path, ROUNDS)
+
+
+@pytest.mark.slow
+async def test_ended_at_many_random_moments(xray, tmp_path):
+    """The same 50 times."""
+    await ended(xray, tmp_path, MANY)
+
+
+async def ended(xray: str, place: Path, rounds: int) -> None:
     chance = random.Random(50)
     seen: dict[str, int] = {}
     with trio.fail_after(200):
@@ -92,11 +103,11 @@ async def test_ended_at_random_moments(xray, tmp_path):
             async with trio.open_nursery() as nursery:
                 for half in ("one", "two"):
                     nursery.start_soon(
-                        end_at_random, fleet, tmp_path / half, ROUNDS // 2, chance, seen
+                        end_at_random, fleet, place / half, rounds // 2, chance, seen
                     )
             for half in ("one", "two"):
-                await _sweeps(fleet, tmp_path / half)
-    assert sum(seen.values()) == ROUNDS
+                await _sweeps(fleet, place / half)
+    assert sum(seen.values()) == rounds
     assert set(seen) == {"SIGTERM", "SIGINT", "SIGKILL"}
 
 
