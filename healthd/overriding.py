@@ -11,7 +11,7 @@ import trio
 
 from healthd.config import GateConfig, VerdictConfig
 from healthd.errors import OverrideError
-from healthd.model import TAKEN_OUT, AdminMode, Health
+from healthd.model import IN_SERVICE, TAKEN_OUT, AdminMode, Health
 from healthd.publishing.publisher import Publication
 from healthd.verdict import gate, overrides
 from healthd.verdict.board import Board, Record
@@ -195,4 +195,4 @@ class Overriding:
 
 
 def _is_published_well(record: Record) -> bool:
-    return record.admin is AdminMode.FORCE_UP or record.state.health in {Health.UP, Health.SUSPECT}
+    return record.admin is AdminMode.FORCE_UP or record.state.health in IN_SERVICE

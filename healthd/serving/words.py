@@ -1,10 +1,8 @@
 """How the API writes things down."""
 
-from datetime import UTC, datetime
+from healthd.verdict import decision
 
 
 def utc(wall: float | None) -> str | None:
-    """Wall-clock seconds as "2026-11-24T03:12:40Z"."""
-    if wall is None:
-        return None
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """Wall-clock seconds as "2026-11-24T03:12:40Z", in the same words as the gate's reasons."""
+    return None if wall is None else decision.utc(wall)

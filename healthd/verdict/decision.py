@@ -66,7 +66,7 @@ class Candidate:
         """Such as "down since 2026-11-24T03:12:40Z refused, 4 failures in 23 s"."""
         words = f"{self.health}"
         if self.health not in {Health.UP, Health.UNKNOWN} and self.since is not None:
-            words += f" since {_utc(self.since)}"
+            words += f" since {utc(self.since)}"
             # A reason is of the latest failure: to one that succeeds again it no longer applies.
             failing = self.reason is not None and self.health not in _SUCCEEDING
             words += f" {self.reason}" if failing else ""
@@ -131,5 +131,6 @@ def after_publishing(decision: Decision, now: float) -> Memory:
     )
 
 
-def _utc(wall: float) -> str:
+def utc(wall: float) -> str:
+    """Wall-clock seconds as "2026-11-24T03:12:40Z"."""
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
