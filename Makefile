@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 
 # Rooms without I/O: every line and branch is tested.
-PURE := "healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/xray.py,healthd/engines/socks.py,healthd/replay/*"
+PURE := "healthd/endpoints.py,healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/xray.py,healthd/engines/socks.py,healthd/replay/*"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -2,7 +2,9 @@
 
     HealthdError
     ├── ConfigError         config.toml is wrong; ``problems`` names every key
-    ├── LinkError           a share link is wrong; ``part`` names which part
+    ├── LinkError           a share link is malformed; ``part`` names which part
+    │   └── Unsupported     it may be sound, but nothing here can honour it
+    ├── SourceError         a subscription cannot be used; ``name`` and ``why``
     ├── EngineError
     │   ├── EngineMissing   no usable binary; says how to get one
     │   ├── EngineFailed    a client did not start or died: our fault, never a node's
@@ -55,6 +57,19 @@ class LinkError(HealthdError):
         self.part = part
         self.why = why
         super().__init__(f"{part}: {why}")
+
+
+class Unsupported(LinkError):
+    """A node that may be sound, but asks for what nothing here can honour."""
+
+
+class SourceError(HealthdError):
+    """A subscription cannot be used. Its last good answer stays in force. Never quotes it."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"source {name!r}: {why}")
 
 
 class EngineError(HealthdError):

@@ -1,12 +1,13 @@
 """The words every room uses. Plain frozen data; no behaviour beyond asking it about itself.
 
-Secrets (user ids, keys) are kept out of every ``repr``; :meth:`Vless.secrets` lists them so that
-foreign text (an engine's error, say) can be scrubbed before anybody sees it.
+How a node is reached is the business of :mod:`healthd.endpoints`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from healthd.endpoints import Endpoint
 
 
 class Role(StrEnum):
@@ -110,67 +111,14 @@ IN_SERVICE = frozenset({Health.UP, Health.SUSPECT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """TLS towards the node. Empty text means: not given, the engine's default holds."""
-
-    server_name: str = ""
-    fingerprint: str = ""
-    alpn: tuple[str, ...] = ()
-    ech: str = ""
-    verify_names: str = ""
-    """``vcn``: names the certificate may carry instead of ``server_name``, comma-joined."""
-    pinned_sha256: str = ""
-    """``pcs``: SHA-256 of certificates to accept, hex, comma-joined."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reality:
-    """REALITY towards the node: TLS that borrows another site's handshake."""
-
-    public_key: str = field(repr=False)
-    server_name: str = ""
-    fingerprint: str = ""
-    short_id: str = field(default="", repr=False)
-    spider_x: str = ""
-    mldsa65_verify: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vless:
-    """A VLESS server as a client sees it, over plain TCP with REALITY, TLS or nothing."""
-
-    address: str
-    port: int
-    user: str = field(repr=False)
-    """The VLESS id: a UUID, or up to 30 bytes of text that the engine turns into one."""
-    flow: str = ""
-    encryption: str = field(default="none", repr=False)
-    security: Tls | Reality | None = None
-    finalmask: str = field(default="", repr=False)
-    """``fm``: JSON for the engine's ``finalmask``, passed on as it is."""
-    extra: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Parameters of the link that mean nothing to us; kept, and written back."""
-
-    def secrets(self) -> tuple[str, ...]:
-        """Text that must never be shown to anybody; none of it empty."""
-        known = [self.user, self.finalmask]
-        if self.encryption != "none":
-            known.append(self.encryption)
-        if isinstance(self.security, Reality):
-            reality = self.security
-            known += [reality.public_key, reality.short_id, reality.mldsa65_verify]
-        return tuple(filter(None, known))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One node of the fleet. ``id`` is the operator's and never changes; the rest may."""
 
     id: str
     name: str
-    endpoint: Vless
+    endpoint: Endpoint
     fingerprint: str = field(repr=False)
-    """A hash over all that matters in the endpoint; see :func:`healthd.fleet.links.fingerprint`."""
+    """A hash over all that matters in the endpoint; see :func:`healthd.endpoints.fingerprint`."""
     role: Role = Role.FAILOVER
     tags: frozenset[str] = frozenset()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from healthd import startup
+from healthd import endpoints, startup
 from healthd.config import Config
 from healthd.engines.check import find_refused
 from healthd.engines.tunnels import Tunnels
@@ -40,7 +40,7 @@ def fleet_of_link(link: str) -> tuple[Node, ...]:
             id=name or "link",
             name=name,
             endpoint=endpoint,
-            fingerprint=links.fingerprint(endpoint),
+            fingerprint=endpoints.fingerprint(endpoint),
         ),
     )
 

@@ -7,8 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from healthd.config import VerdictConfig
+from healthd.endpoints import FLOWS, Endpoint, Reality, Tls, Vless, fingerprint
 from healthd.fleet import links
-from healthd.model import Node, Reality, Role, Tls, Vless
+from healthd.model import Node, Role
 
 USER = "b831381d-6324-4d53-ad4f-8cda48b30811"
 PUBLIC_KEY = "acaeUm7I44nRB-Qy2LNGxaxX60fRDdyNbxNlXkvlHlc"
@@ -50,7 +51,7 @@ def node(
     node_id: str = "de-1",
     *,
     name: str | None = None,
-    endpoint: Vless | None = None,
+    endpoint: Endpoint | None = None,
     role: Role = Role.FAILOVER,
 ) -> Node:
     """A node; its name is its id and its endpoint :func:`vless` unless told otherwise."""
@@ -59,7 +60,7 @@ def node(
         id=node_id,
         name=node_id if name is None else name,
         endpoint=endpoint,
-        fingerprint=links.fingerprint(endpoint),
+        fingerprint=fingerprint(endpoint),
         role=role,
     )
 
@@ -112,12 +113,12 @@ _reality = st.builds(
     mldsa65_verify=texts(),
 )
 
-endpoints: st.SearchStrategy[Vless] = st.builds(
+any_vless: st.SearchStrategy[Vless] = st.builds(
     Vless,
     address=st.ip_addresses().map(str) | _host_names,
     port=st.integers(1, 65535),
     user=_users,
-    flow=st.sampled_from(links.FLOWS),
+    flow=st.sampled_from(FLOWS),
     encryption=st.just("none") | texts(min_size=1),
     security=st.none() | _tls | _reality,
     finalmask=st.just("") | _json,
@@ -126,7 +127,7 @@ endpoints: st.SearchStrategy[Vless] = st.builds(
 """Every endpoint that a link can describe."""
 
 node_lists: st.SearchStrategy[list[Node]] = st.lists(
-    st.builds(lambda endpoint, name: node("n", name=name, endpoint=endpoint), endpoints, texts()),
+    st.builds(lambda endpoint, name: node("n", name=name, endpoint=endpoint), any_vless, texts()),
     min_size=1,
     max_size=4,
 )

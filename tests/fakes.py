@@ -17,11 +17,11 @@ import psutil
 import trio
 import trio.testing
 
+from healthd.endpoints import Reality, Vless, fingerprint
 from healthd.engines.client import Client
 from healthd.engines.process import OWNER
 from healthd.engines.tunnels import Tunnel
-from healthd.fleet import links
-from healthd.model import Node, Reality, Role, Vless
+from healthd.model import Node, Role
 
 PUBLIC_KEY = "acaeUm7I44nRB-Qy2LNGxaxX60fRDdyNbxNlXkvlHlc"
 USER = "b831381d-6324-4d53-ad4f-8cda48b30811"
@@ -48,7 +48,7 @@ def make_node(
         id=node_id,
         name=node_id,
         endpoint=where,
-        fingerprint=links.fingerprint(where),
+        fingerprint=fingerprint(where),
         role=role,
         tags=frozenset(tags),
     )

@@ -32,6 +32,7 @@ def parse(text: str, path: str = "config.toml") -> Config:
     except ValidationError as invalid:
         problems += [problem for error in invalid.errors() for problem in _problems(error)]
     problems += _duplicates(data, "nodes", "id")
+    problems += _duplicates(data, "sources", "name")
     problems += _duplicates(data, "publish", "name")
     problems += _duplicates(data, "publish", "directory")
     problems += _missing_sections(data)
@@ -52,8 +53,9 @@ def _duplicates(data: Mapping[str, Any], table: str, key: str) -> Iterator[Probl
 
 
 def _missing_sections(data: Mapping[str, Any]) -> Iterator[Problem]:
-    if not data.get("nodes"):
-        yield Problem("nodes", "there are none; add a [[nodes]] table with an id and a link")
+    if not any(data.get(table) for table in ("nodes", "include", "sources")):
+        why = "there are none; add a [[nodes]] table with an id and a link, or a [[sources]] table"
+        yield Problem("nodes", why)
     if not data.get("publish"):
         yield Problem("publish", "nothing to publish; add a [[publish]] table with a directory")
 
@@ -77,7 +79,7 @@ _WORDS = {
 }
 """Pydantic's kinds of faults in the operator's words."""
 
-_TABLES = {"nodes", "publish"}
+_TABLES = {"nodes", "sources", "publish"}
 
 
 def _problems(error: ErrorDetails) -> list[Problem]:

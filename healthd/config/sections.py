@@ -7,10 +7,11 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from healthd import endpoints
 from healthd.config.values import AbsolutePath, Duration, Period, Url, split_listen
 from healthd.errors import LinkError
 from healthd.fleet import links
-from healthd.model import Node, Role, Vless
+from healthd.model import Node, Role
 
 GSTATIC = "https://www.gstatic.com/generate_204"
 CLOUDFLARE = "https://cp.cloudflare.com/generate_204"
@@ -179,18 +180,55 @@ class NodeConfig(_Section):
 
     def node(self) -> Node:
         """The node this entry describes."""
-        endpoint: Vless = links.parse(self.link)[0]
+        endpoint = links.parse(self.link)[0]
         return Node(
             id=self.id,
             name=self.name or self.id,
             endpoint=endpoint,
-            fingerprint=links.fingerprint(endpoint),
+            fingerprint=endpoints.fingerprint(endpoint),
             role=self.role,
             tags=frozenset(self.tags),
         )
 
 
-FormatName = Literal["links", "xray"]
+class SourceConfig(_Section):
+    """[[sources]]: a subscription whose nodes join the fleet."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    url: Url | None = Field(None, repr=False)
+    file: AbsolutePath | None = None
+    refresh: Period = 300.0
+    timeout: Period = 20.0
+    max_bytes: int = Field(8 * 2**20, strict=True, ge=1024, le=64 * 2**20)
+    max_nodes: int = Field(1000, strict=True, ge=1, le=100_000)
+    user_agent: str = Field("healthd", min_length=1, max_length=200, pattern=r"^[ -~]+$")
+    header: str | None = Field(None, repr=False, max_length=4096, pattern=r"^[!-9;-~]+: ?[ -~]+$")
+    """One more header, such as "Authorization: Bearer …"."""
+    role: Role = Role.FAILOVER
+    tags: tuple[str, ...] = ()
+    id_prefix: str | None = Field(None, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,39})?$")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.url is None) == (self.file is None):
+            raise _faults(("url", "give either url or file"))
+        return self
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of its nodes begin with."""
+        return f"{self.name[:39]}-" if self.id_prefix is None else self.id_prefix
+
+
+class UsersConfig(_Section):
+    """[users]: files of their own for each user; see :mod:`healthd.publishing.users`."""
+
+    file: AbsolutePath | None = None
+    tiers: dict[str, tuple[str, ...]] = {}
+    """Tier -> the tags of nodes it may use; an empty list: all nodes."""
+
+
+FormatName = Literal["links", "clash", "sing-box", "xray"]
 
 
 class PublishConfig(_Section):
@@ -198,10 +236,19 @@ class PublishConfig(_Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     directory: AbsolutePath
-    formats: tuple[FormatName, ...] = ("links", "xray")
+    formats: tuple[FormatName, ...] = ("links", "clash", "sing-box", "xray")
     select: tuple[str, ...] = ()
     limit: int = Field(0, strict=True, ge=0, le=100_000)
     title: str = Field("", max_length=100)
+    client_refresh: Duration = 3600.0
+    """What clients are asked to refresh by; they know whole hours only."""
+
+    @field_validator("title")
+    @classmethod
+    def _title_is_one_line(cls, title: str) -> str:
+        if not title.isprintable():
+            raise ValueError("must be one line of printable text")
+        return title
 
     @field_validator("formats")
     @classmethod
@@ -221,6 +268,11 @@ class EnginesConfig(_Section):
     """[engines]: names on PATH, or absolute paths."""
 
     xray: str = Field("xray", min_length=1)
+    sing_box: str = Field("sing-box", min_length=1)
+    hysteria2: Literal["xray", "sing-box"] = "xray"
+    """Which of them carries Hysteria2."""
+    ca_file: Path | None = None
+    """PEM certificates that nodes may bear besides those of the system's authorities."""
 
 
 class HttpConfig(_Section):
@@ -274,7 +326,10 @@ class Config(_Section):
     self_check: SelfCheckConfig = SelfCheckConfig()
     verdict: VerdictConfig = VerdictConfig()
     gate: GateConfig = GateConfig()
+    include: tuple[str, ...] = ()
     nodes: tuple[NodeConfig, ...] = ()
+    sources: tuple[SourceConfig, ...] = ()
+    users: UsersConfig = UsersConfig()
     publish: tuple[PublishConfig, ...] = ()
     paths: PathsConfig = PathsConfig()
     engines: EnginesConfig = EnginesConfig()
@@ -325,6 +380,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "verdict": VerdictConfig,
     "gate": GateConfig,
     "nodes": NodeConfig,
+    "sources": SourceConfig,
+    "users": UsersConfig,
     "publish": PublishConfig,
     "paths": PathsConfig,
     "engines": EnginesConfig,

@@ -23,10 +23,10 @@ from typing import Any
 import trio
 
 from healthd.demo.checkurl import CheckUrl
+from healthd.endpoints import Reality, Vless
 from healthd.engines import process
 from healthd.engines.ports import reserve_port
 from healthd.fleet import links
-from healthd.model import Reality, Vless
 
 SNI = "target.test"
 _START_LIMIT = 20.0

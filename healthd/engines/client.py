@@ -8,9 +8,10 @@ from socket import socket
 
 import trio
 
+from healthd.endpoints import Reality
 from healthd.engines import process, socks, xray
 from healthd.errors import EngineFailed
-from healthd.model import Node, Reality, Reason, redact
+from healthd.model import Node, Reason, redact
 
 START_LIMIT = 5.0
 """Seconds for a client to answer on its port; it takes 0.03 s alone, 0.3 s with 5,000 nodes."""
@@ -80,7 +81,7 @@ class Client:
             return None
         reason, words = found
         endpoint = self.nodes[tag].endpoint
-        if reason is Reason.TLS and isinstance(endpoint.security, Reality):
+        if reason is Reason.TLS and isinstance(getattr(endpoint, "security", None), Reality):
             # A REALITY server that does not know us shows its target's certificate: to the engine
             # a certificate error, to the operator a wrong key, short id or server name.
             reason = Reason.REALITY

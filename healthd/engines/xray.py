@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from healthd.model import Reality, Reason, Tls, Vless
+from healthd.endpoints import Endpoint, Reality, Tls, Vless
+from healthd.model import Reason
 
 CONTROL = "control"
 """The account that goes straight out, past every node: our own line, asked when a probe fails."""
@@ -18,7 +19,7 @@ EXIT_BAD_CONFIG = 23
 """Xray's exit code for a configuration it refuses (`main/run.go`)."""
 
 
-def client_config(nodes: Mapping[str, Vless], *, port: int, password: str) -> bytes:
+def client_config(nodes: Mapping[str, Endpoint], *, port: int, password: str) -> bytes:
     """One client for many nodes: one SOCKS port, one account and one outbound per tag.
 
     The first outbound is a blackhole, because Xray sends what no rule matches to the first one:
@@ -55,8 +56,9 @@ def client_config(nodes: Mapping[str, Vless], *, port: int, password: str) -> by
     return json.dumps(config, separators=(",", ":")).encode()
 
 
-def outbound(endpoint: Vless, tag: str) -> dict[str, Any]:
+def outbound(endpoint: Endpoint, tag: str) -> dict[str, Any]:
     """The outbound that reaches this endpoint."""
+    assert isinstance(endpoint, Vless)  # noqa: S101
     stream: dict[str, Any] = {"network": "tcp"}
     match endpoint.security:
         case Reality() as reality:

@@ -13,27 +13,21 @@ the link: it is a credential. Pure: text in, values out.
 The parameter names are those of XTLS's VMessAEAD / VLESS sharing proposal, as v2rayN writes them.
 """
 
-import hashlib
-import ipaddress
 import json
-import re
 from urllib.parse import quote, unquote
 
+from healthd import endpoints
+from healthd.endpoints import FLOWS, NO_HOST, Endpoint, EndpointFault, Reality, Tls, Vless
 from healthd.errors import LinkError
-from healthd.model import Reality, Tls, Vless
 
 SCHEME = "vless"
-FLOWS = ("", "xtls-rprx-vision", "xtls-rprx-vision-udp443")
 INSECURE = ("allowInsecure", "allow_insecure", "insecure")
 MAX_LENGTH = 32768
 """Characters. The longest honest part is an ML-KEM key of some 1.6 kB; the configuration takes
 links of up to 8192, which may become three times as long when all of it is percent-encoded."""
 
-_NO_HOST = "is neither a host name nor an IP address (IPv6 needs brackets)"
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
-
-def parse(link: str) -> tuple[Vless, str]:
+def parse(link: str) -> tuple[Endpoint, str]:
     """Return the endpoint and the name that a ``vless://`` link carries.
 
     Raises:
@@ -51,28 +45,18 @@ def parse(link: str) -> tuple[Vless, str]:
     return _endpoint(_decode("user", user), host, port, _parameters(query)), _decode("name", name)
 
 
-def write(endpoint: Vless, name: str = "") -> str:
+def write(endpoint: Endpoint, name: str = "") -> str:
     """Return the share link of an endpoint. ``parse(write(e, n)) == (e, n)``.
 
     Every value is percent-encoded and the query is never empty: v2rayNG splits pairs at ``=``
     and refuses a link without parameters.
     """
+    assert isinstance(endpoint, Vless)  # noqa: S101
     parameters = [(key, value) for key, value in _known(endpoint) if value] + list(endpoint.extra)
     query = "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in parameters)
     host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     user = quote(endpoint.user, safe="")
     return f"{SCHEME}://{user}@{host}:{endpoint.port}?{query}#{quote(name, safe='')}"
-
-
-def fingerprint(endpoint: Vless) -> str:
-    """A short hash of all that matters to a connection; the name does not.
-
-    The ``extra`` parameters are left out: they change nothing about the connection, and a panel
-    that adds one must not make every node of the fleet start again from UNKNOWN.
-    """
-    known = [pair for pair in _known(endpoint) if pair[1]]
-    text = json.dumps([endpoint.user, endpoint.address, endpoint.port, known])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _split_scheme(link: str) -> tuple[str, str]:
@@ -97,7 +81,7 @@ def _split_location(location: str) -> tuple[str, int]:
     else:
         host, _, port = location.rpartition(":")
         if ":" in host:  # where the address ends and the port begins would be a guess
-            raise LinkError("host", _NO_HOST)
+            raise LinkError("host", NO_HOST)
     if not host:
         raise LinkError("host", "there is none; a link reads vless://USER@HOST:PORT?…")
     # `isdecimal` alone would let other scripts' digits pass.
@@ -106,16 +90,11 @@ def _split_location(location: str) -> tuple[str, int]:
     return _host(host), int(port)
 
 
-def _host(host: str) -> str:
-    if "%" in host:  # a zone names an interface of one machine
-        raise LinkError("host", _NO_HOST)
+def _host(text: str) -> str:
     try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        pass
-    if not _HOST_NAME.fullmatch(host) or len(host) > 253:
-        raise LinkError("host", _NO_HOST)
-    return host
+        return endpoints.host(text)
+    except EndpointFault as why:
+        raise LinkError(why.part, why.why) from None
 
 
 def _parameters(query: str) -> dict[str, str]:

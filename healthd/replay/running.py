@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from healthd.config import GateConfig, VerdictConfig
+from healthd.endpoints import Vless
 from healthd.errors import ReplayError
-from healthd.model import Health, Node, Outcome, Reason, Vless
+from healthd.model import Health, Node, Outcome, Reason
 from healthd.replay.circulating import Circulation, Issue
 from healthd.verdict.board import Board
 from healthd.verdict.decision import Mode
@@ -87,7 +88,10 @@ def fleet_of(configured: Sequence[Node], recorded: Iterable[str]) -> tuple[Node,
 def _stranger(node_id: str) -> Node:
     """A node of which only the results are known; where it is, or was, is nothing to a replay."""
     return Node(
-        id=node_id, name=node_id, endpoint=Vless(address="", port=0, user=""), fingerprint=""
+        id=node_id,
+        name=node_id,
+        endpoint=Vless(address="replay.invalid", port=1, user="replay"),
+        fingerprint="",
     )
 
 

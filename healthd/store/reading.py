@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from healthd.endpoints import Endpoint
 from healthd.errors import LinkError
 from healthd.fleet import links
-from healthd.model import AdminMode, Vless
+from healthd.model import AdminMode
 from healthd.store import states
 from healthd.store.states import Saved
 from healthd.verdict.overrides import Override
@@ -23,7 +24,7 @@ class Loaded:
 
     states: Mapping[str, tuple[float, Saved]] = field(default_factory=dict)
     """By node: when it was true last, and what was kept of it."""
-    proven: Mapping[str, Vless] = field(default_factory=dict)
+    proven: Mapping[str, Endpoint] = field(default_factory=dict)
     """By node: the endpoint that last carried a request."""
     overrides: tuple[Override, ...] = ()
     unreadable: int = 0
@@ -78,7 +79,7 @@ def _state(row: Row) -> tuple[str, float, Saved]:
     return str(node), float(saved_at), states.parse(document)
 
 
-def _proven(row: Row) -> tuple[str, Vless]:
+def _proven(row: Row) -> tuple[str, Endpoint]:
     node, link = row
     return str(node), links.parse(str(link))[0]
 

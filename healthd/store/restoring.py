@@ -9,8 +9,9 @@ given the endpoint that last carried a request until the node has proved itself 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from healthd.fleet import links
-from healthd.model import AdminMode, Node, Vless
+from healthd import endpoints
+from healthd.endpoints import Endpoint
+from healthd.model import AdminMode, Node
 from healthd.store.reading import Loaded
 from healthd.store.states import Saved
 from healthd.verdict import quality
@@ -74,5 +75,5 @@ def _maintenance(node_id: str) -> Override:
     )
 
 
-def _proven(node: Node, endpoint: Vless) -> Node:
-    return replace(node, endpoint=endpoint, fingerprint=links.fingerprint(endpoint))
+def _proven(node: Node, endpoint: Endpoint) -> Node:
+    return replace(node, endpoint=endpoint, fingerprint=endpoints.fingerprint(endpoint))

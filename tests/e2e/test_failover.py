@@ -9,8 +9,8 @@ import trio
 
 from healthd.demo.fleet import open_fleet
 from healthd.demo.running import OPEN_GATE, QUICK, RunningDaemon, start_daemon, write_config
+from healthd.endpoints import Reality
 from healthd.fleet import links
-from healthd.model import Reality
 
 FALL = QUICK["verdict"]["fall"]
 

@@ -15,10 +15,11 @@ import pytest
 import trio
 
 from healthd.config import PublishConfig
+from healthd.endpoints import Reality, Vless, fingerprint
 from healthd.engines.check import check
 from healthd.engines.ports import reserve_port
 from healthd.fleet import links
-from healthd.model import Node, Reality, Vless
+from healthd.model import Node
 from healthd.publishing.publisher import Clocks, Outcome, Publication
 from healthd.verdict.decision import Decision, Mode
 
@@ -46,7 +47,7 @@ def make_node(number: int) -> Node:
         security=Reality(public_key=KEY, server_name="www.example.com", short_id="01"),
     )
     name = f"node-{number:04d}"
-    return Node(id=name, name=name, endpoint=endpoint, fingerprint=links.fingerprint(endpoint))
+    return Node(id=name, name=name, endpoint=endpoint, fingerprint=fingerprint(endpoint))
 
 
 @pytest.fixture

@@ -580,4 +580,4 @@ async def test_lease_shows_no_secret_in_its_repr(xray: str) -> None:
         tunnel = await stage.lease(leases, "a")
 
         assert tunnel.password not in repr(tunnel)
-        assert FEW[0].endpoint.user not in repr(tunnel)
+        assert FEW[0].endpoint.secrets()[0] not in repr(tunnel)

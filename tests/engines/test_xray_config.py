@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from healthd.engines import xray
 from healthd.engines.xray import LogReader, classify
 from healthd.model import Reason
-from tests.builders import PUBLIC_KEY, SHORT_ID, USER, endpoints, reality, tls, vless
+from tests.builders import PUBLIC_KEY, SHORT_ID, USER, any_vless, reality, tls, vless
 
 NODES = {"n0": vless(), "n1": vless(address="192.0.2.11", security=tls())}
 
@@ -67,7 +67,7 @@ class TestClientConfig:
         """A client for the control request alone is possible."""
         assert [out["tag"] for out in config({})["outbounds"]] == ["block", "control"]
 
-    @given(st.dictionaries(st.integers(0, 99).map("n{}".format), endpoints, max_size=4))
+    @given(st.dictionaries(st.integers(0, 99).map("n{}".format), any_vless, max_size=4))
     def test_any_endpoints(self, nodes):
         """Whatever the endpoints hold, the configuration is JSON with a way for each tag."""
         found = config(nodes)

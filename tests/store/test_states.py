@@ -15,7 +15,7 @@ from healthd.verdict.damping import Penalty
 from healthd.verdict.machine import State
 from healthd.verdict.overrides import Override
 from healthd.verdict.quality import Speed
-from tests.builders import node
+from tests.builders import node, vless
 
 times = st.floats(-1e10, 1e10)
 maybe_times = st.none() | times
@@ -137,11 +137,7 @@ LAID = Override(pattern="*", mode=AdminMode.DRAIN, reason="r", author="a", creat
         {"last_good": 5.0},
         {"changed": 6.0},
         {"override": LAID},
-        {
-            "node": node(
-                "de-1", endpoint=node("x").endpoint.__class__(address="h", port=1, user="u")
-            )
-        },
+        {"node": node("de-1", endpoint=vless(address="h", port=1))},
     ],
     ids=lambda change: next(iter(change)),
 )
