@@ -5,8 +5,10 @@ QUIC, no REALITY over WebSocket. Every reader of foreign text (links, subscripti
 these classes, and every renderer and engine begins with one. They say themselves what cannot be:
 making one that no server could have raises :class:`EndpointFault`, naming the part.
 
-Empty text means: not given, the engine's default holds. Secrets are kept out of every ``repr``;
-:func:`secrets` lists them, so that foreign text (an engine's error, say) can be scrubbed.
+Empty text means: not given, the engine's default holds. What can be written in several ways is
+brought into one on the way in (certificate pins, the name in a TLS handshake), so that equal
+endpoints are equal, however they were written. Secrets are kept out of every ``repr``;
+``secrets()`` lists them, so that foreign text (an engine's error, say) can be scrubbed.
 """
 
 import base64
@@ -15,7 +17,7 @@ import hashlib
 import ipaddress
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -33,16 +35,24 @@ SHADOWSOCKS_2022 = {
 CONGESTION = ("", "cubic", "new_reno", "bbr")
 UDP_RELAY = ("", "native", "quic")
 
+MAX_BYTES = 8192
+"""Of all the text in an endpoint, a byte between two pieces. The longest honest pieces are an
+ML-DSA-65 key of 2.6 kB and an ML-KEM key of 1.6 kB."""
+
 NO_HOST = "is neither a host name nor an IP address (IPv6 needs brackets)"
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 class EndpointFault(ValueError):
-    """No server can be like that. ``part`` names the part, as share links call it."""
+    """No server can be like that. ``part`` names the part, as share links call it.
 
-    def __init__(self, part: str, why: str) -> None:
+    ``unsupported``: it is a choice that is not on our list, but may be on a newer one.
+    """
+
+    def __init__(self, part: str, why: str, *, unsupported: bool = False) -> None:
         self.part = part
         self.why = why
+        self.unsupported = unsupported
         super().__init__(f"{part}: {why}")
 
 
@@ -64,6 +74,23 @@ def host(text: str) -> str:
     return text
 
 
+def _list(part: str, texts: tuple[str, ...]) -> None:
+    """Links join such a list by commas."""
+    if any(not text or "," in text for text in texts):
+        raise EndpointFault(part, "has an empty element, or one with a comma")
+
+
+_SHA256 = re.compile(r"([0-9a-f]{2}:?){31}[0-9a-f]{2}")
+
+
+def _pins(text: str) -> str:
+    """Hashes as plain lower-case hex; openssl writes AB:CD. What is no hash stays as it is."""
+    pins = [pin.strip().lower() for pin in text.split(",")]
+    if not all(_SHA256.fullmatch(pin) for pin in pins):
+        return text
+    return ",".join(pin.replace(":", "") for pin in pins)
+
+
 # ---------------------------------------------------------------------------- how bytes travel
 
 
@@ -78,6 +105,10 @@ class RawHttp:
 
     hosts: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _list("host", self.hosts)
+        _list("path", self.paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +167,11 @@ class Tls:
     verify_names: str = ""
     """``vcn``: names the certificate may carry instead of ``server_name``, comma-joined."""
     pinned_sha256: str = ""
-    """``pcs``: SHA-256 of certificates to accept, hex, comma-joined."""
+    """``pcs``: SHA-256 of certificates to accept, plain lower-case hex, comma-joined."""
+
+    def __post_init__(self) -> None:
+        _list("alpn", self.alpn)
+        object.__setattr__(self, "pinned_sha256", _pins(self.pinned_sha256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,12 +194,29 @@ class QuicTls:
     alpn: tuple[str, ...] = ()
     ech: str = ""
     pinned_sha256: str = ""
-    """SHA-256 of certificates to accept, hex, comma-joined; no authority is asked then."""
+    """SHA-256 of certificates to accept, as in :class:`Tls`; no authority is asked then."""
     insecure: bool = False
     """Take any certificate. Only sing-box and mihomo still can; with a pin, the pin decides."""
 
+    def __post_init__(self) -> None:
+        _list("alpn", self.alpn)
+        object.__setattr__(self, "pinned_sha256", _pins(self.pinned_sha256))
+
 
 Security = Tls | Reality | None
+
+
+def authority(transport: Transport) -> str:
+    """The host name that a transport's own requests carry; empty if it names none."""
+    match transport:
+        case WebSocket() | HttpUpgrade() | Xhttp():
+            return transport.host
+        case Grpc():
+            return transport.authority
+        case RawHttp():
+            return "".join(transport.hosts[:1])
+        case _:
+            return ""
 
 
 # ---------------------------------------------------------------------------- protocols
@@ -192,14 +244,12 @@ class _Place:
             raise EndpointFault("link", "holds a NUL character")
         if not text.isascii() and not _encodable(text):
             raise EndpointFault("link", "is not UTF-8 text")
+        if len(text.encode()) > MAX_BYTES:
+            raise EndpointFault("link", f"says more than {MAX_BYTES} bytes about one node")
         self._check()
 
     def _check(self) -> None:
         """Raise what is wrong with this protocol's own parts."""
-
-    def secrets(self) -> tuple[str, ...]:
-        """Text that must never be shown to anybody; none of it empty."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,12 +261,21 @@ class _Streamed(_Place):
     finalmask: str = field(default="", repr=False)
     """``fm``: JSON for the engine's ``finalmask``, passed on as it is."""
 
+    def __post_init__(self) -> None:
+        # Without a name for the handshake, Xray and sing-box take the address; v2rayN, v2rayNG and
+        # mihomo take the transport's host. With both, only saying it means the same to all.
+        security = self.security
+        if isinstance(security, Tls) and not security.server_name and authority(self.transport):
+            object.__setattr__(self, "security", replace(security, server_name=self.address))
+        _Place.__post_init__(self)  # not super(): slots make another class of this one
+
     def _check_stream(self) -> None:
         if isinstance(self.security, Reality):
             if not self.security.public_key:
                 raise EndpointFault("pbk", "is missing; REALITY needs the server's public key")
             if not isinstance(self.transport, Raw | Xhttp | Grpc):
-                raise EndpointFault("security", "REALITY goes over tcp, xhttp and grpc only")
+                why = "REALITY goes over tcp, xhttp and grpc only"
+                raise EndpointFault("security", why, unsupported=True)
         if isinstance(self.transport, Xhttp):
             _one_of("mode", self.transport.mode, XHTTP_MODES)
             _json_object("extra", self.transport.extra)
@@ -320,7 +379,8 @@ class Shadowsocks(_Place):
 
     def secrets(self) -> tuple[str, ...]:
         """Text that must never be shown to anybody; none of it empty."""
-        return (self.password, *(self.password.split(":") if ":" in self.password else ()))
+        keys = self.password.split(":") if self.method in SHADOWSOCKS_2022 else ()
+        return (self.password, *keys) if len(keys) > 1 else (self.password,)
 
 
 _HOP = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*", re.ASCII)
@@ -427,7 +487,8 @@ def _no_constant(name: str) -> None:
 def _one_of(part: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         known = ", ".join(filter(None, allowed))
-        raise EndpointFault(part, f"{value[:32]!r} is not supported, only {known}")
+        why = f"{value[:32]!r} is not supported, only {known}"
+        raise EndpointFault(part, why, unsupported=True)
 
 
 def _is_key(text: str, length: int) -> bool:

@@ -1,23 +1,17 @@
 """Made-up nodes, and hypothesis strategies for them."""
 
-import json
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from healthd.config import VerdictConfig
-from healthd.endpoints import FLOWS, Endpoint, Reality, Tls, Vless, fingerprint
-from healthd.fleet import links
+from healthd.endpoints import Endpoint, Reality, Tls, Vless, fingerprint
 from healthd.model import Node, Role
+from tests.strategies import any_vless, texts
 
 USER = "b831381d-6324-4d53-ad4f-8cda48b30811"
 PUBLIC_KEY = "acaeUm7I44nRB-Qy2LNGxaxX60fRDdyNbxNlXkvlHlc"
 SHORT_ID = "0123456789abcdef"
-
-# A busy machine must not make a property fail: its limit is the suite's, not each example's.
-settings.register_profile("healthd", deadline=None)
-settings.load_profile("healthd")
 
 
 def reality(**changes: Any) -> Reality:
@@ -72,59 +66,6 @@ def nodes(count: int) -> list[Node]:
         for number in range(1, count + 1)
     ]
 
-
-_KNOWN = {
-    *("type", "headerType", "encryption", "flow", "security", "sni", "fp", "alpn", "ech"),
-    *("vcn", "pcs", "pbk", "sid", "spx", "pqv", "fm", *links.INSECURE),
-}
-
-
-def texts(min_size: int = 0, max_size: int = 20, without: str = "") -> st.SearchStrategy[str]:
-    """Any text that a link can carry: everything but NUL."""
-    chars = st.characters(codec="utf-8", exclude_characters="\0" + without)
-    return st.text(chars, min_size=min_size, max_size=max_size)
-
-
-_host_names = st.from_regex(
-    r"[a-z0-9_][A-Za-z0-9-]{0,20}(\.[A-Za-z0-9_-]{1,20}){0,3}", fullmatch=True
-)
-_users = st.uuids().map(str) | texts(min_size=1, max_size=9)
-_alpn = st.lists(st.sampled_from(["h2", "http/1.1"]) | texts(min_size=1, without=","), max_size=3)
-_json = st.dictionaries(texts(), st.none() | st.integers() | texts(), max_size=2).map(json.dumps)
-_extra = st.dictionaries(
-    texts(min_size=1).filter(lambda key: key not in _KNOWN), texts(), max_size=3
-).map(lambda found: tuple(found.items()))
-_tls = st.builds(
-    Tls,
-    server_name=texts(),
-    fingerprint=texts(),
-    alpn=_alpn.map(tuple),
-    ech=texts(),
-    verify_names=texts(),
-    pinned_sha256=texts(),
-)
-_reality = st.builds(
-    Reality,
-    public_key=texts(min_size=1),
-    server_name=texts(),
-    fingerprint=texts(),
-    short_id=texts(),
-    spider_x=texts(),
-    mldsa65_verify=texts(),
-)
-
-any_vless: st.SearchStrategy[Vless] = st.builds(
-    Vless,
-    address=st.ip_addresses().map(str) | _host_names,
-    port=st.integers(1, 65535),
-    user=_users,
-    flow=st.sampled_from(FLOWS),
-    encryption=st.just("none") | texts(min_size=1),
-    security=st.none() | _tls | _reality,
-    finalmask=st.just("") | _json,
-    extra=_extra,
-)
-"""Every endpoint that a link can describe."""
 
 node_lists: st.SearchStrategy[list[Node]] = st.lists(
     st.builds(lambda endpoint, name: node("n", name=name, endpoint=endpoint), any_vless, texts()),

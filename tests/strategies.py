@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from healthd.endpoints import (
@@ -34,6 +35,10 @@ from healthd.endpoints import (
     Xhttp,
 )
 
+# A busy machine must not make a property fail: its limit is the suite's, not each example's.
+settings.register_profile("healthd", deadline=None)
+settings.load_profile("healthd")
+
 
 def texts(min_size: int = 0, max_size: int = 20, without: str = "") -> st.SearchStrategy[str]:
     """Any text that the model can hold: everything but NUL."""
@@ -57,6 +62,11 @@ extras = st.dictionaries(texts(min_size=1).map(lambda key: f"x-{key}"), texts(),
     lambda found: tuple(found.items())
 )
 
+_hashes = st.binary(min_size=32, max_size=32).flatmap(
+    lambda raw: st.sampled_from([raw.hex(), raw.hex(":"), raw.hex(":").upper()])
+)
+_pins = texts() | st.lists(_hashes, max_size=2).map(",".join)
+
 tls: st.SearchStrategy[Tls] = st.builds(
     Tls,
     server_name=texts(),
@@ -64,7 +74,7 @@ tls: st.SearchStrategy[Tls] = st.builds(
     alpn=_alpn.map(tuple),
     ech=texts(),
     verify_names=texts(),
-    pinned_sha256=texts(),
+    pinned_sha256=_pins,
 )
 realities: st.SearchStrategy[Reality] = st.builds(
     Reality,
@@ -80,7 +90,7 @@ quic_tls: st.SearchStrategy[QuicTls] = st.builds(
     server_name=texts(),
     alpn=_alpn.map(tuple),
     ech=texts(),
-    pinned_sha256=texts(),
+    pinned_sha256=_pins,
     insecure=st.booleans(),
 )
 _grpc = st.builds(Grpc, service=texts(), authority=texts(), multi=st.booleans())
