@@ -1,1 +1,1 @@
-"""What a node is: share links in, share links out. Pure."""
+"""What a node is: share links and subscriptions become nodes, and one fleet. Pure."""
