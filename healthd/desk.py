@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from healthd.model import Outcome
+from healthd.engines.dialect import EngineName
+from healthd.model import Node, Outcome
 from healthd.observing.metrics import Metrics
 from healthd.probing.selfcheck import SelfCheck
 from healthd.publishing.publisher import Outcome as PublicationOutcome
@@ -32,12 +33,14 @@ class Desk:
         store: Keeps.
         self_check: Learns what proves or disproves the monitor.
         touch: Wakes the publishing service.
+        engine_of: Which engine carries a node; None: none can.
     """
 
     metrics: Metrics
     store: Store
     self_check: SelfCheck
     touch: Callable[[], None]
+    engine_of: Callable[[Node], EngineName | None]
 
     def listeners(self) -> Listeners:
         """What the tasks of the nodes tell."""
@@ -51,7 +54,8 @@ class Desk:
         )
 
     def _probed(self, record: Record, recorded: Recorded) -> None:
-        self.metrics.probe_duration.observe(recorded.took)
+        if (engine := self.engine_of(record.node)) is not None:
+            self.metrics.probed(engine, recorded.took)
         self.store.note_result(record.node.id, recorded)
         if recorded.result.outcome is Outcome.SUCCESS:
             self.self_check.note_success()
@@ -71,10 +75,10 @@ class Desk:
         log_transition(record, transition, "")
         self.store.note_transition(record.node.id, transition, time.time())
 
-    def engine_started(self, outcome: str) -> None:
+    def engine_started(self, engine: EngineName, outcome: str) -> None:
         """An engine process was started, and how that went."""
-        self.metrics.started(outcome)
-        self.self_check.engine_start(outcome)
+        self.metrics.started(engine, outcome)
+        self.self_check.engine_start(engine, outcome)
 
     def publication_slot(self, name: str, wall: float, verdict: SlotVerdict) -> None:
         """A slot of a publication was judged."""

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 import tests.builders  # noqa: F401 - hypothesis's profile holds for every test
-from healthd.engines.find import find_xray
+from healthd.engines.find import find_sing_box, find_xray
 from healthd.errors import EngineMissing
 
 _OURS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "SSL_CERT_FILE"}
@@ -34,6 +34,15 @@ def xray() -> str:
         return find_xray().path
     except EngineMissing as why:
         pytest.skip(f"needs Xray: {why}")
+
+
+@pytest.fixture(scope="session")
+def sing_box() -> str:
+    """Path of a real sing-box."""
+    try:
+        return find_sing_box().path
+    except EngineMissing as why:
+        pytest.skip(f"needs sing-box: {why}")
 
 
 @pytest.fixture

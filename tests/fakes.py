@@ -17,10 +17,10 @@ import psutil
 import trio
 import trio.testing
 
-from healthd.endpoints import Reality, Vless, fingerprint
+from healthd.endpoints import Endpoint, Reality, Vless, fingerprint
 from healthd.engines.client import Client
 from healthd.engines.process import OWNER
-from healthd.engines.tunnels import Tunnel
+from healthd.engines.tunnel import Tunnel
 from healthd.model import Node, Role
 
 PUBLIC_KEY = "acaeUm7I44nRB-Qy2LNGxaxX60fRDdyNbxNlXkvlHlc"
@@ -37,7 +37,7 @@ def endpoint(*, port: int = 1, public_key: str = PUBLIC_KEY, user: str = USER) -
 
 def make_node(
     node_id: str,
-    where: Vless | None = None,
+    where: Endpoint | None = None,
     *,
     role: Role = Role.FAILOVER,
     tags: Sequence[str] = (),

@@ -1,10 +1,11 @@
-"""Asking the engine whether it would take a configuration, without running it."""
+"""Asking an engine whether it would take a configuration, without running it."""
 
 from collections.abc import Mapping
 
 import trio
 
-from healthd.engines import process, xray
+from healthd.engines.dialect import EngineName
+from healthd.engines.program import Program, Programs
 from healthd.errors import EngineFailed
 from healthd.model import Node, Reason, redact
 
@@ -12,7 +13,7 @@ _LIMIT = 60.0
 """Seconds. 10,000 outbounds take about one; beyond a minute something else is wrong."""
 
 
-async def check(binary: str, config: bytes, *, owner: str) -> str | None:
+async def check(program: Program, config: bytes) -> str | None:
     """Return the engine's whole output if it refuses the configuration, None if it takes it.
 
     Raises:
@@ -20,12 +21,7 @@ async def check(binary: str, config: bytes, *, owner: str) -> str | None:
     """
     output = bytearray()
     with trio.move_on_after(_LIMIT) as limit:
-        code = await process.run(
-            [binary, "run", "-test", "-c", "stdin:"],
-            stdin=config,
-            on_output=output.extend,
-            owner=owner,
-        )
+        code = await program.check(config, output.extend)
     if limit.cancelled_caught:
         raise EngineFailed(Reason.SPAWN, f"the engine's own check took over {_LIMIT:.0f} s")
     if code < 0:
@@ -33,26 +29,38 @@ async def check(binary: str, config: bytes, *, owner: str) -> str | None:
     return None if code == 0 else output.decode(errors="replace")
 
 
-async def find_refused(binary: str, nodes: Mapping[str, Node], *, owner: str) -> dict[str, str]:
+async def check_document(programs: Programs, name: EngineName, config: bytes) -> str | None:
+    """Ask one of the engines about one configuration.
+
+    Returns:
+        Its words of refusal, not redacted; None when it takes it, or is not installed.
+
+    Raises:
+        EngineFailed: the engine could not be asked.
+    """
+    program = programs.get(name)
+    if program is None:
+        return None
+    output = await check(program, config)
+    return None if output is None else program.dialect.last_words(output)
+
+
+async def find_refused(program: Program, nodes: Mapping[str, Node]) -> dict[str, str]:
     """Which of these nodes the engine refuses, by key, with its words (redacted).
 
     The engine stops at the first bad node and names it; then the others are asked again. Where it
     names nobody, halving finds the node.
     """
+    dialect = program.dialect
     left, refused = dict(nodes), dict[str, str]()
     while left:
-        config = xray.client_config(
-            {key: node.endpoint for key, node in left.items()},
-            port=1,
-            password="check",  # noqa: S106
-        )
-        output = await check(binary, config, owner=owner)
+        output = await check(program, _config(program, left))
         if output is None:
             break
-        key, words = xray.rejected_tag(output) or ("", xray.last_words(output))
+        key, words = dialect.rejected_tag(output, list(left)) or ("", dialect.last_words(output))
         if key in left:
             refused[key] = redact(words, left.pop(key).endpoint.secrets())
-        elif await check(binary, xray.client_config({}, port=1, password="-"), owner=owner):  # noqa: S106
+        elif await check(program, _config(program, {})):
             # It refuses even a configuration without any node: the fault is not a node's.
             secrets = [secret for node in left.values() for secret in node.endpoint.secrets()]
             words = redact(words, secrets)
@@ -64,7 +72,12 @@ async def find_refused(binary: str, nodes: Mapping[str, Node], *, owner: str) ->
             keys = list(left)
             half = len(keys) // 2
             for part in (keys[:half], keys[half:]):
-                some = {key: left[key] for key in part}
-                refused |= await find_refused(binary, some, owner=owner)
+                refused |= await find_refused(program, {key: left[key] for key in part})
             break
     return refused
+
+
+def _config(program: Program, nodes: Mapping[str, Node]) -> bytes:
+    """A client for these nodes, as it is when it is only looked at."""
+    endpoints = {key: node.endpoint for key, node in nodes.items()}
+    return program.dialect.client_config(endpoints, port=1, password="check")  # noqa: S106

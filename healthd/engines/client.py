@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from socket import socket
@@ -9,7 +10,9 @@ from socket import socket
 import trio
 
 from healthd.endpoints import Reality
-from healthd.engines import process, socks, xray
+from healthd.engines import socks, xray
+from healthd.engines.dialect import CONTROL, Dialect
+from healthd.engines.program import Program
 from healthd.errors import EngineFailed
 from healthd.model import Node, Reason, redact
 
@@ -31,9 +34,15 @@ class Refused:
 
 
 class Client:
-    """One engine process, shared by the leases on its nodes. It serves one :meth:`run`."""
+    """One engine process, shared by the leases on its nodes. It serves one :meth:`run`.
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    Args:
+        nodes: The nodes it carries; their engine is the one of ``dialect``.
+        dialect: How that engine is spoken to.
+    """
+
+    def __init__(self, nodes: Iterable[Node], dialect: Dialect = xray.DIALECT) -> None:
+        self.dialect = dialect
         self.nodes = {f"n{index}": node for index, node in enumerate(nodes)}
         self.tags = {node.id: tag for tag, node in self.nodes.items()}
         self._fingerprints = {node.id: node.fingerprint for node in self.nodes.values()}
@@ -47,7 +56,7 @@ class Client:
         self.retired = False
         self.leases = 0
         self.scope = trio.CancelScope()
-        self._log = xray.LogReader()
+        self._log = dialect.log_reader()
         self._logged = trio.Event()
         self._tail = b""
 
@@ -89,9 +98,8 @@ class Client:
 
     async def run(
         self,
-        binary: str,
+        program: Program,
         *,
-        owner: str,
         reserve: Callable[[], socket],
         shift: float,
         on_ready: Callable[[], None],
@@ -105,13 +113,13 @@ class Client:
         Raises:
             EngineFailed: it did not start, or died.
         """
-        with reserve() as held:
-            self.port = held.getsockname()[1]
-            self._tail = b""
+        with nullcontext() if self.dialect.chooses_port else reserve() as held:
+            self.port = 0 if held is None else held.getsockname()[1]
+            self._tail, self._log = b"", self.dialect.log_reader()
             end = _End()
             async with trio.open_nursery() as nursery:
                 try:
-                    await nursery.start(partial(self._watch, nursery, binary, owner, end))
+                    await nursery.start(partial(self._watch, nursery, program, end))
                 except EngineFailed as why:
                     end.failed = why
                 else:
@@ -122,23 +130,16 @@ class Client:
     async def _watch(
         self,
         nursery: trio.Nursery,
-        binary: str,
-        owner: str,
+        program: Program,
         end: "_End",
         task_status: trio.TaskStatus[int],
     ) -> None:
-        config = xray.client_config(
+        config = self.dialect.client_config(
             {tag: node.endpoint for tag, node in self.nodes.items()},
             port=self.port,
             password=self.password,
         )
-        end.code = await process.run(
-            [binary, "run", "-c", "stdin:"],
-            stdin=config,
-            on_output=self._read,
-            owner=owner,
-            task_status=task_status,
-        )
+        end.code = await program.run(config, self._read, task_status=task_status)
         nursery.cancel_scope.cancel()
 
     async def _serve(self, end: "_End", shift: float, on_ready: Callable[[], None]) -> None:
@@ -154,10 +155,14 @@ class Client:
 
     async def _wait_ready(self) -> bool:
         """Wait for the port to answer; False when it answers, but not as our process."""
+        if self.dialect.chooses_port:
+            while not self._log.port:
+                await self._logged.wait()
+            self.port = self._log.port
         while True:
             try:
                 async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
-                    await stream.send_all(socks.authentication(xray.CONTROL, self.password))
+                    await stream.send_all(socks.authentication(CONTROL, self.password))
                     answer = b""
                     while len(answer) < len(socks.AUTHENTICATED):
                         chunk = await stream.receive_some(16)
@@ -173,15 +178,15 @@ class Client:
     def _judge(self, end: "_End") -> Refused | None:
         output = self._tail.decode(errors="replace")
         secret = [text for node in self.nodes.values() for text in node.endpoint.secrets()]
-        words = redact(xray.last_words(output), [*secret, self.password])
+        words = redact(self.dialect.last_words(output), [*secret, self.password])
         if end.failed is not None:
             raise end.failed
         if end.ready:
             raise EngineFailed(
                 Reason.ENGINE_EXIT, f"the client ended with code {end.code}: {words}"
             )
-        if end.code == xray.EXIT_BAD_CONFIG:
-            tag, why = xray.rejected_tag(output) or (None, words)
+        if end.code is not None and self.dialect.refuses(end.code, output):
+            tag, why = self.dialect.rejected_tag(output, list(self.nodes)) or (None, words)
             return Refused(tag if tag in self.nodes else None, why)
         if end.foreign or "address already in use" in output:
             return None

@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import psutil
@@ -41,6 +41,7 @@ async def run(
     stdin: bytes,
     on_output: Callable[[bytes], object],
     owner: str,
+    environment: Mapping[str, str] | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> int:
     """Run one child to its end; return its exit code (negative: the signal that ended it).
@@ -53,12 +54,13 @@ async def run(
         stdin: Written to the child and closed.
         on_output: Called with each chunk of stdout and stderr.
         owner: The mark by which :func:`sweep` knows the child again.
+        environment: All that the child gets besides this mark; nothing is inherited.
         task_status: Told the process id once the child runs.
 
     Raises:
         EngineFailed: it could not be started.
     """
-    process = await _spawn(argv, owner)
+    process = await _spawn(argv, {**(environment or {}), OWNER: owner})
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_feed, process.stdin, stdin)
@@ -75,14 +77,14 @@ async def run(
             await process.wait()
 
 
-async def _spawn(argv: Sequence[str], owner: str) -> trio.Process:
+async def _spawn(argv: Sequence[str], environment: dict[str, str]) -> trio.Process:
     try:
         return await trio.lowlevel.open_process(
             list(argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={OWNER: owner},
+            env=environment,
             process_group=0,
         )
     except OSError as why:

@@ -6,14 +6,13 @@ flat outbounds, `publicKey`. Later names (`method`, `raw`, `password`) came afte
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from healthd.endpoints import Endpoint, Reality, Tls, Vless
+from healthd.endpoints import Endpoint, Hysteria2
+from healthd.engines.dialect import CONTROL, Dialect, EngineName
+from healthd.engines.reasons import classify
+from healthd.engines.xray_outbound import outbound, why_not
 from healthd.model import Reason
-
-CONTROL = "control"
-"""The account that goes straight out, past every node: our own line, asked when a probe fails."""
 
 EXIT_BAD_CONFIG = 23
 """Xray's exit code for a configuration it refuses (`main/run.go`)."""
@@ -56,63 +55,10 @@ def client_config(nodes: Mapping[str, Endpoint], *, port: int, password: str) ->
     return json.dumps(config, separators=(",", ":")).encode()
 
 
-def outbound(endpoint: Endpoint, tag: str) -> dict[str, Any]:
-    """The outbound that reaches this endpoint."""
-    assert isinstance(endpoint, Vless)  # noqa: S101
-    stream: dict[str, Any] = {"network": "tcp"}
-    match endpoint.security:
-        case Reality() as reality:
-            stream |= {"security": "reality", "realitySettings": _reality(reality)}
-        case Tls() as tls:
-            stream |= {"security": "tls", "tlsSettings": _tls(tls)}
-        case _:
-            pass
-    if endpoint.finalmask:
-        stream["finalmask"] = json.loads(endpoint.finalmask)
-    user = {
-        "id": endpoint.user,
-        "encryption": endpoint.encryption,
-        **_given(flow=endpoint.flow),
-    }
-    return {
-        "tag": tag,
-        "protocol": "vless",
-        "settings": {"address": endpoint.address, "port": endpoint.port, **user},
-        "streamSettings": stream,
-    }
-
-
-def _reality(reality: Reality) -> dict[str, Any]:
-    return _given(
-        serverName=reality.server_name,
-        # Only Chrome's hello still satisfies every server (X25519MLKEM768 first).
-        fingerprint=reality.fingerprint or "chrome",
-        publicKey=reality.public_key,
-        shortId=reality.short_id,
-        spiderX=reality.spider_x,
-        mldsa65Verify=reality.mldsa65_verify,
-    )
-
-
-def _tls(tls: Tls) -> dict[str, Any]:
-    return _given(
-        serverName=tls.server_name,
-        fingerprint=tls.fingerprint or "chrome",
-        alpn=list(tls.alpn),
-        echConfigList=tls.ech,
-        verifyPeerCertByName=tls.verify_names,
-        pinnedPeerCertSha256=tls.pinned_sha256,
-    )
-
-
-def _given(**settings: object) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if value}
-
-
 _REJECTED = re.compile(r"failed to build outbound config with tag (\S+) > (.*)")
 
 
-def rejected_tag(output: str) -> tuple[str, str] | None:
+def rejected_tag(output: str, _: Sequence[str] = ()) -> tuple[str, str] | None:
     """The tag that Xray names when it refuses a configuration, and its reason in its own words."""
     found = _REJECTED.search(output)
     return (found[1], found[2].strip()) if found else None
@@ -140,6 +86,7 @@ class LogReader:
     """
 
     def __init__(self) -> None:
+        self.port = 0  # it is told one, and keeps to it
         self._rest = b""
         self._tags: dict[bytes, str] = {}
         self.failures: dict[str, tuple[Reason, str]] = {}
@@ -161,34 +108,33 @@ class LogReader:
         return found
 
 
-# Host names may hold any word: phrases that no name can contain come first, and the marks of TLS
-# and REALITY carry their colon.
-_CLUES: tuple[tuple[str, Reason], ...] = (
-    ("connection refused", Reason.REFUSED),
-    ("network is unreachable", Reason.UNREACHABLE),
-    ("no route to host", Reason.UNREACHABLE),
-    ("no such host", Reason.DNS),
-    ("failed to lookup", Reason.DNS),
-    ("server misbehaving", Reason.RESOLVER),
-    ("i/o timeout", Reason.TIMEOUT),
-    ("deadline exceeded", Reason.TIMEOUT),
-    ("reality: ", Reason.REALITY),
-    ("received real certificate", Reason.REALITY),
-    ("x509: ", Reason.TLS),
-    ("tls: ", Reason.TLS),
+def refuses(code: int, _: str) -> bool:
+    """Whether it ended because of its configuration."""
+    return code == EXIT_BAD_CONFIG
+
+
+def _conflict(endpoint: Endpoint) -> str | None:
+    """Xray keeps Hysteria2 connections by address and port only (v26.3.27 at least).
+
+    A second node there would be probed with the first one's password and certificate: measured, a
+    good one failed for a bad one's sake, and the reverse would be worse.
+    """
+    return f"{endpoint.address}:{endpoint.port}" if isinstance(endpoint, Hysteria2) else None
+
+
+DIALECT = Dialect(
+    name=EngineName.XRAY,
+    title="Xray",
+    client_config=client_config,
+    why_not=why_not,
+    conflict=_conflict,
+    run=("run", "-c", "stdin:"),
+    check=("run", "-test", "-c", "stdin:"),
+    refuses=refuses,
+    rejected_tag=rejected_tag,
+    last_words=last_words,
+    log_reader=LogReader,
+    one_write=True,
+    chooses_port=False,
 )
-
-
-_RESOLVER_TIMEOUT = re.compile(r"lookup [^ ]+( on [^ ]+)?: .*(i/o timeout|deadline exceeded)")
-"""The resolver was silent, not the node."""
-
-
-def classify(words: str) -> Reason:
-    """The reason in Xray's words. What is not recognised is a closed connection."""
-    lowered = words.lower()
-    if _RESOLVER_TIMEOUT.search(lowered):
-        return Reason.RESOLVER
-    for clue, reason in _CLUES:
-        if clue in lowered:
-            return reason
-    return Reason.AUTH_OR_RESET
+"""Xray, as healthd drives it. It sets SO_REUSEPORT on its listeners: a port can be held for it."""

@@ -6,7 +6,7 @@ with their node. Histograms and the daemon's own counters are ordinary ones. No 
 free text.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,8 +21,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from healthd import __version__
+from healthd.engines.dialect import Engine, EngineName
 from healthd.model import IN_SERVICE, AdminMode, Health, Outcome, Reason
 from healthd.probing.selfcheck import Fault
+from healthd.publishing.formats import FORMATS
 from healthd.publishing.publisher import Outcome as PublicationOutcome
 from healthd.publishing.publisher import Publication
 from healthd.verdict.board import Board, Record
@@ -44,7 +46,7 @@ class Metrics:
         board: The nodes.
         publications: Gives what is published.
         decisions: Gives the gate's latest decision for each publication, by name.
-        engine: Version of the engine, for ``build_info``.
+        engines: The engines that were found, for ``build_info``.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Metrics:
         board: Board,
         publications: Callable[[], Sequence[Publication]],
         decisions: Callable[[], dict[str, Decision]],
-        engine: str,
+        engines: Mapping[EngineName, Engine],
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
@@ -71,7 +73,6 @@ class Metrics:
             registry=registry,
             buckets=_PROBE_BUCKETS,
         )
-        self.probe_duration = self._duration.labels("xray")
         self.overruns = Counter(
             f"{PREFIX}overruns", "Slots skipped because a probe was running.", registry=registry
         )
@@ -119,23 +120,30 @@ class Metrics:
             registry=registry,
         )
         self._info = Gauge(
-            f"{PREFIX}build_info", "Versions.", ["version", "xray"], registry=registry
+            f"{PREFIX}build_info", "Versions.", ["version", "xray", "sing_box"], registry=registry
         )
-        self.engine_is(engine)
+        self.engines_are(engines)
         self.self_checked(())
         self.store_ok.set(1)
         self.reload_ok.set(1)
-        for outcome in START_OUTCOMES:
-            self._starts.labels("xray", outcome)
 
-    def engine_is(self, version: str) -> None:
-        """Tell which engine is used."""
+    def engines_are(self, engines: Mapping[EngineName, Engine]) -> None:
+        """Tell which engines are used; the version of one that is not there is empty."""
+        versions = [engines[name].version if name in engines else "" for name in EngineName]
         self._info.clear()
-        self._info.labels(__version__, version).set(1)
+        self._info.labels(__version__, *versions).set(1)
+        for name in engines:
+            self._duration.labels(name)
+            for outcome in START_OUTCOMES:
+                self._starts.labels(name, outcome)
 
-    def started(self, outcome: str) -> None:
+    def started(self, engine: EngineName, outcome: str) -> None:
         """Count the start of an engine process."""
-        self._starts.labels("xray", outcome).inc()
+        self._starts.labels(engine, outcome).inc()
+
+    def probed(self, engine: EngineName, seconds: float) -> None:
+        """Note how long a probe took."""
+        self._duration.labels(engine).observe(seconds)
 
     def self_checked(self, faults: Collection[Fault]) -> None:
         """Tell what the monitor lacks now; nothing is best."""
@@ -194,6 +202,8 @@ class _FleetCollector(Collector):
         floor = _gauge("publication_floor", "Nodes it holds at least.", label)
         service = _gauge("publication_in_service", "Nodes of it that are in service.", label)
         held = _gauge("publication_held", "Bad nodes that the brake keeps in it.", label)
+        text = "Nodes that a format cannot express."
+        left_out = _gauge("publication_left_out", text, [*label, "format"])
         for publication in self._publications():
             name, served = publication.config.name, publication.published
             ids = frozenset(served.nodes) if served else frozenset()
@@ -211,7 +221,11 @@ class _FleetCollector(Collector):
             floor.add_metric([name], decision.floor if decision else 0)
             service.add_metric([name], decision.in_service if decision else 0)
             held.add_metric([name], len(decision.held) if decision else 0)
+            for kind in publication.config.formats:
+                nowhere = publication.notes.left_out.get(FORMATS[kind].file, ())
+                left_out.add_metric([name, kind], len(nowhere))
         yield from (node, generation, timestamp, nodes, mode, eligible, floor, service, held)
+        yield left_out
 
 
 def _gauges(records: Sequence[Record]) -> Iterator[Metric]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import httpx
 import trio
 
-from healthd.engines.tunnels import Tunnel
+from healthd.engines.tunnel import Tunnel
 from healthd.errors import TunnelError
 from healthd.model import Reason
 from healthd.probing.answer import host_of

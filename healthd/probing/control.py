@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import trio
 
 from healthd.engines.client import Client
-from healthd.engines.tunnels import Tunnel
+from healthd.engines.tunnel import Tunnel
 from healthd.model import Reason
 
 OURS = frozenset({Reason.FOREIGN_PORT, Reason.ENGINE_EXIT, Reason.RESOURCES, Reason.RESOLVER})

@@ -12,6 +12,7 @@ import httpx
 import trio
 
 from healthd.errors import TunnelError
+from healthd.http_client import open_client
 from healthd.model import redact
 from healthd.probing.answer import HEADERS, host_of, require_good
 
@@ -44,24 +45,13 @@ class DirectCheck:
                 good = True
                 nursery.cancel_scope.cancel()
 
+        # A fresh one for each check: nothing of an earlier check can be in its way.
+        fresh = open_client(self.tls, limit=limit, headers=HEADERS)
         with trio.move_on_after(limit):
-            async with self._client(limit) as client, trio.open_nursery() as nursery:
+            async with fresh as client, trio.open_nursery() as nursery:
                 for url in self.urls:
                     nursery.start_soon(ask, url)
         return None if good else redact("; ".join(wrong.values()), ())
-
-    def _client(self, limit: float) -> httpx.AsyncClient:
-        """A fresh one for each check: nothing of an earlier check can be in its way."""
-        transport = httpx.AsyncHTTPTransport(
-            verify=self.tls, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-        )
-        return httpx.AsyncClient(
-            transport=transport,
-            trust_env=False,
-            timeout=httpx.Timeout(limit),
-            headers=HEADERS,
-            follow_redirects=False,
-        )
 
     async def _ask(self, client: httpx.AsyncClient, url: str) -> str | None:
         try:

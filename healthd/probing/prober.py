@@ -16,7 +16,8 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 import trio
 
-from healthd.engines.tunnels import Tunnel, Tunnels
+from healthd.engines.tunnel import Tunnel
+from healthd.engines.tunnels import Tunnels
 from healthd.errors import EngineFailed, EngineRejected, TunnelError
 from healthd.model import Node, Outcome, Reason, Result, failure, inconclusive, redact, success
 from healthd.probing import control

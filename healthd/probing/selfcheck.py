@@ -6,7 +6,7 @@ faults are kept apart by kind, each in words that name the mend:
     line          the control request of a client, or the direct check, got no good answer
     loop          the event loop stood still
     descriptors, memory, disk   hardly any left; see :mod:`healthd.probing.resources`
-    spawn         engine clients do not start
+    spawn         engine clients do not start, of no engine that is in use
 
 The line is asked for even when all is quiet: by a direct check, whenever nothing has proved it for
 an interval. While it is bad, a direct check is made every few seconds, and only an answer that came
@@ -19,6 +19,8 @@ from enum import StrEnum
 
 import structlog
 import trio
+
+from healthd.engines.dialect import EngineName
 
 log = structlog.get_logger()
 
@@ -84,7 +86,7 @@ class SelfCheck:
         self._line_bad_until = float("-inf")
         self._late = trio.Event()
         self._late_until = float("-inf")
-        self._failed_starts = 0
+        self._failed_starts: dict[EngineName, int] = {}
 
     @property
     def ok(self) -> bool:
@@ -116,10 +118,19 @@ class SelfCheck:
         if Fault.LINE not in self.faults:
             self._due = max(self._due, trio.current_time() + self._interval)
 
-    def engine_start(self, outcome: str) -> None:
-        """An engine process was started, and how that went; see :class:`Tunnels`."""
-        self._failed_starts = 0 if outcome in _STARTED else self._failed_starts + 1
-        failing = self._failed_starts >= SPAWN_FAILURES
+    def engine_start(self, engine: EngineName, outcome: str) -> None:
+        """An engine process was started, and how that went; see :class:`Tunnels`.
+
+        While another engine works, one that does not is no fault of the whole monitor: its nodes
+        keep their health, the others are judged as ever.
+        """
+        before = self._failed_starts.get(engine, 0)
+        after = self._failed_starts[engine] = 0 if outcome in _STARTED else before + 1
+        if after == SPAWN_FAILURES:
+            log.error("engine_does_not_start", engine=engine, why=_SPAWN)
+        elif after == 0 and before >= SPAWN_FAILURES:
+            log.info("engine_starts_again", engine=engine)
+        failing = min(self._failed_starts.values()) >= SPAWN_FAILURES
         self._change({Fault.SPAWN: _SPAWN if failing else None})
 
     def note_late(self) -> None:

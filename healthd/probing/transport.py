@@ -1,8 +1,9 @@
 """A tunnel as an httpx transport: SOCKS5 and HTTP/1.1, the first flight in one write.
 
 The whole SOCKS handshake and the request (for https: the ClientHello) leave in a single send, which
-Xray accepts; its answers come back concatenated. HTTP is parsed by h11, and reading stops where the
-answer ends: with Vision the end of the connection comes two seconds later.
+Xray accepts; its answers come back concatenated. sing-box takes the handshake in one send as well,
+but loses what follows it: there the request waits for the reply. HTTP is parsed by h11, and reading
+stops where the answer ends: with Vision the end of the connection comes two seconds later.
 
 One connection per request, closed with its response. Every error of sockets, TLS and HTTP becomes a
 :class:`~healthd.errors.TunnelError` here and nowhere else. There is no timeout here either: the
@@ -20,7 +21,7 @@ import httpx
 import trio
 
 from healthd.engines import socks
-from healthd.engines.tunnels import Tunnel
+from healthd.engines.tunnel import Tunnel
 from healthd.errors import TunnelError
 from healthd.model import Reason
 
@@ -188,28 +189,41 @@ class _SocksWire:
         self._on_received = on_received
         login = socks.authentication(tunnel.user, tunnel.password)
         self._prefix = login + socks.connect(host, port)
+        self._one_write = tunnel.one_write
         self._connected = False
+        self._came_along = b""
+        """What came behind the SOCKS replies, in the same segment."""
 
     async def send(self, data: bytes) -> None:
-        data, self._prefix = self._prefix + data, b""
-        while data:
-            data = data[await self._sock.send(data) :]
+        if self._one_write or self._connected:
+            data, self._prefix = self._prefix + data, b""
+        else:
+            await self._write(self._prefix)
+            self._prefix = b""
+            await self._connect()
+        await self._write(data)
 
     async def receive(self) -> bytes:
-        data = await (self._sock.recv(_READ_SIZE) if self._connected else self._first())
+        if not self._connected:
+            await self._connect()
+        data, self._came_along = self._came_along, b""
+        data = data or await self._sock.recv(_READ_SIZE)
         self._on_received(len(data))
         return data
 
-    async def _first(self) -> bytes:
-        """The first bytes behind the SOCKS replies, if any came along; else what follows."""
+    async def _write(self, data: bytes) -> None:
+        while data:
+            data = data[await self._sock.send(data) :]
+
+    async def _connect(self) -> None:
+        """Read the SOCKS replies."""
         replies = b""
         while (length := socks.reply_length(replies)) is None:
             chunk = await self._sock.recv(_READ_SIZE)
             if not chunk:
                 raise TunnelError(Reason.AUTH_OR_RESET, "closed within the SOCKS handshake")
             replies += chunk
-        self._connected = True
-        return replies[length:] or await self._sock.recv(_READ_SIZE)
+        self._connected, self._came_along = True, replies[length:]
 
 
 class _TlsWire:

@@ -268,3 +268,19 @@ def test_sweep_kills_what_bears_the_mark_and_nothing_else() -> None:
 
     assert (swept, code) == (1, -9)
     assert running == {"longer", "shorter", "none"}
+
+
+async def test_environment_that_is_wanted_is_added() -> None:
+    """What the caller names reaches the child, beside our mark."""
+    output = bytearray()
+    with trio.fail_after(5):
+        await process.run(
+            python("print(open('/proc/self/environ').read(), end='')"),
+            stdin=b"",
+            on_output=output.extend,
+            owner=OWNER,
+            environment={"SSL_CERT_FILE": "/ca.pem"},
+        )
+
+    wanted = {f"HEALTHD_OWNER={OWNER}", "SSL_CERT_FILE=/ca.pem"}
+    assert wanted <= set(bytes(output).decode().split("\0"))

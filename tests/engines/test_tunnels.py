@@ -19,8 +19,12 @@ import trio
 from healthd.demo.checkurl import CheckUrl
 from healthd.demo.fleet import open_fleet
 from healthd.engines import process
+from healthd.engines.carrying import DIALECTS
+from healthd.engines.dialect import EngineName
 from healthd.engines.ports import reserve_port
-from healthd.engines.tunnels import Tunnel, Tunnels
+from healthd.engines.program import Program, Programs
+from healthd.engines.tunnel import Tunnel
+from healthd.engines.tunnels import Tunnels
 from healthd.engines.xray import client_config
 from healthd.errors import EngineFailed, EngineRejected, TunnelError
 from healthd.model import Node, Reason
@@ -49,9 +53,14 @@ class Stage:
             )
 
 
+def xray_at(binary: str) -> Program:
+    """This Xray, whose processes the tests know again."""
+    return Program(DIALECTS[EngineName.XRAY], binary, OWNER)
+
+
 @asynccontextmanager
 async def open_stage(
-    binary: str,
+    engines: str | Programs,
     nodes: Sequence[Node],
     *,
     shift: float = 60.0,
@@ -63,14 +72,13 @@ async def open_stage(
     starts: list[str] = []
     async with trio.open_nursery() as nursery:
         tunnels = Tunnels(
-            binary,
+            {EngineName.XRAY: xray_at(engines)} if isinstance(engines, str) else engines,
             nursery,
             shift_mates=lambda _: nodes,
             shift=shift,
             max_clients=max_clients,
             shift_clients=shift_clients,
-            owner=OWNER,
-            on_start=starts.append,
+            on_start=lambda _, outcome: starts.append(outcome),
             reserve=reserve,
         )
         try:

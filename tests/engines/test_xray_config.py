@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.engines import xray
-from healthd.engines.xray import LogReader, classify
+from healthd.engines import xray, xray_outbound
+from healthd.engines.reasons import classify
+from healthd.engines.xray import LogReader
 from healthd.model import Reason
-from tests.builders import PUBLIC_KEY, SHORT_ID, USER, any_vless, reality, tls, vless
+from tests.builders import tls, vless
+from tests.strategies import any_vless
 
 NODES = {"n0": vless(), "n1": vless(address="192.0.2.11", security=tls())}
 
@@ -33,7 +35,9 @@ class TestClientConfig:
             ("n1", "vless"),
             ("control", "freedom"),
         ]
-        assert [xray.outbound(endpoint, tag) for tag, endpoint in NODES.items()] == outbounds[:-1]
+        assert [
+            xray_outbound.outbound(endpoint, tag) for tag, endpoint in NODES.items()
+        ] == outbounds[:-1]
         assert outbounds[-1]["settings"] == {"finalRules": [{"action": "allow"}]}
 
     def test_one_account_and_one_rule_for_each(self):
@@ -76,84 +80,6 @@ class TestClientConfig:
         assert [e.user for e in nodes.values()] == [
             outbound["settings"]["id"] for outbound in found["outbounds"][1:-1]
         ]
-
-
-class TestOutbound:
-    def test_reality(self):
-        """REALITY with Vision, in the dialect that v26.3.27 and later take."""
-        endpoint = vless(
-            flow="xtls-rprx-vision", security=reality(spider_x="/", mldsa65_verify="mldsa")
-        )
-
-        assert xray.outbound(endpoint, "n0") == {
-            "tag": "n0",
-            "protocol": "vless",
-            "settings": {
-                "address": "192.0.2.10",
-                "port": 443,
-                "id": USER,
-                "encryption": "none",
-                "flow": "xtls-rprx-vision",
-            },
-            "streamSettings": {
-                "network": "tcp",
-                "security": "reality",
-                "realitySettings": {
-                    "serverName": "www.example.com",
-                    "fingerprint": "chrome",
-                    "publicKey": PUBLIC_KEY,
-                    "shortId": SHORT_ID,
-                    "spiderX": "/",
-                    "mldsa65Verify": "mldsa",
-                },
-            },
-        }
-
-    def test_tls(self):
-        """Each TLS parameter under Xray's own name; lists where Xray wants lists."""
-        security = tls(
-            alpn=("h2", "http/1.1"), ech="AEX+", verify_names="a,b", pinned_sha256="00,ff"
-        )
-
-        assert xray.outbound(vless(security=security), "n0")["streamSettings"] == {
-            "network": "tcp",
-            "security": "tls",
-            "tlsSettings": {
-                "serverName": "node.example.com",
-                "fingerprint": "chrome",
-                "alpn": ["h2", "http/1.1"],
-                "echConfigList": "AEX+",
-                "verifyPeerCertByName": "a,b",
-                "pinnedPeerCertSha256": "00,ff",
-            },
-        }
-
-    def test_plain(self):
-        """Without security nothing is said of it, and no flow when there is none."""
-        found = xray.outbound(vless(security=None, encryption="mlkem"), "n0")
-
-        assert found["streamSettings"] == {"network": "tcp"}
-        assert found["settings"]["encryption"] == "mlkem"
-        assert "flow" not in found["settings"]
-
-    @pytest.mark.parametrize(
-        ("security", "settings"),
-        [
-            (reality(fingerprint="", short_id="", server_name=""), "realitySettings"),
-            (tls(fingerprint="", server_name=""), "tlsSettings"),
-        ],
-    )
-    def test_chrome_unless_told_otherwise(self, security, settings):
-        """Only Chrome's hello satisfies every server; what is not given is left out."""
-        found = xray.outbound(vless(security=security), "n0")["streamSettings"][settings]
-
-        assert {k: v for k, v in found.items() if k != "publicKey"} == {"fingerprint": "chrome"}
-
-    def test_finalmask(self):
-        """``fm`` is passed on as it is."""
-        found = xray.outbound(vless(finalmask='{"tcp": [{"type": "x"}]}'), "n0")
-
-        assert found["streamSettings"]["finalmask"] == {"tcp": [{"type": "x"}]}
 
 
 FAILED = "app/proxyman/outbound: app/proxyman/outbound: failed to process outbound traffic"
@@ -348,3 +274,10 @@ class TestRefusal:
     def test_last_words(self, output, expected):
         """The line in which it says why it ended, or else its last one."""
         assert expected == xray.last_words(output)
+
+    @pytest.mark.parametrize(
+        ("code", "expected"), [(23, True), (255, False), (0, False), (-9, False)]
+    )
+    def test_is_it_the_configuration(self, code, expected):
+        """Its exit code tells."""
+        assert xray.refuses(code, REFUSAL) is expected

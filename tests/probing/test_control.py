@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from healthd.engines.client import Client
-from healthd.engines.tunnels import Tunnel
+from healthd.engines.tunnel import Tunnel
 from healthd.probing.control import BAD_FOR, GATHER, Control
 from tests.fakes import make_node
 

@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from healthd.engines.client import Client
-from healthd.engines.tunnels import Tunnel, Tunnels
+from healthd.engines.tunnel import Tunnel
+from healthd.engines.tunnels import Tunnels
 from healthd.errors import EngineFailed, EngineRejected
 from healthd.model import Outcome, Reason, Result
 from healthd.probing.prober import Prober

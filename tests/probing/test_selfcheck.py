@@ -9,6 +9,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from healthd.engines import xray
+from healthd.engines.dialect import EngineName
+from healthd.engines.program import Program
 from healthd.engines.tunnels import Tunnels
 from healthd.errors import EngineFailed
 from healthd.probing.selfcheck import AGAIN, SPAWN_FAILURES, Fault, SelfCheck
@@ -241,10 +244,32 @@ def test_starts_that_fail_in_a_row_are_a_fault(outcome: str, cure: str) -> None:
     ]
     assert SPAWN_FAILURES == 2
     for step, ok, why in story:
-        check.engine_start(step)
+        check.engine_start(EngineName.XRAY, step)
         assert check.ok is ok, why
-    check.engine_start(outcome)
+    check.engine_start(EngineName.XRAY, outcome)
     assert set(check.faults) == {Fault.SPAWN}
+
+
+def test_one_engine_of_two_is_no_fault_of_the_monitor() -> None:
+    """Its nodes keep their health and it is told once; the others are judged as ever."""
+    check = SelfCheck(FakeLine(), INTERVAL)
+    with structlog.testing.capture_logs() as logs:
+        check.engine_start(EngineName.XRAY, "ready")
+        for _ in range(SPAWN_FAILURES + 1):
+            check.engine_start(EngineName.SING_BOX, "failed")
+        assert check.ok
+        check.engine_start(EngineName.SING_BOX, "ready")
+        for _ in range(SPAWN_FAILURES):
+            check.engine_start(EngineName.SING_BOX, "failed")
+            check.engine_start(EngineName.XRAY, "failed")
+
+    assert set(check.faults) == {Fault.SPAWN}
+    assert [(line["event"], line["engine"]) for line in logs if "engine" in line] == [
+        ("engine_does_not_start", "sing-box"),
+        ("engine_starts_again", "sing-box"),
+        ("engine_does_not_start", "sing-box"),
+        ("engine_does_not_start", "xray"),
+    ]
 
 
 async def test_engine_that_takes_nothing_is_a_fault(tmp_path: Path) -> None:
@@ -257,13 +282,12 @@ async def test_engine_that_takes_nothing_is_a_fault(tmp_path: Path) -> None:
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             tunnels = Tunnels(
-                str(engine),
+                {EngineName.XRAY: Program(xray.DIALECT, str(engine), "self-check test")},
                 nursery,
                 shift_mates=lambda _: [node],
                 shift=5.0,
                 max_clients=2,
                 shift_clients=1,
-                owner="self-check test",
                 on_start=check.engine_start,
             )
             for _ in range(SPAWN_FAILURES):
@@ -338,10 +362,10 @@ async def test_every_fault_can_come_and_go(
     check.note_late()
     check.note_shortages({Fault.DESCRIPTORS: "few", Fault.MEMORY: "few", Fault.DISK: "few"})
     for _ in range(SPAWN_FAILURES):
-        check.engine_start("failed")
+        check.engine_start(EngineName.XRAY, "failed")
     assert list(check.faults) == list(Fault)
     assert all(check.faults.values())
-    check.engine_start("ready")
+    check.engine_start(EngineName.XRAY, "ready")
     check.note_shortages({})
     await stage.until(2 + INTERVAL)
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 import trio
 
+from healthd.engines import singbox
 from healthd.engines.client import Client
-from healthd.engines.tunnels import Tunnel
+from healthd.engines.tunnel import Tunnel
 from healthd.errors import TunnelError
 from healthd.model import Reason
 from healthd.probing.check_tls import check_tls
@@ -22,6 +23,7 @@ from tests.fakes import (
     NO_CONTENT,
     SHAKEN,
     FakeSocks,
+    First,
     Play,
     make_node,
     open_socks,
@@ -342,3 +344,98 @@ async def test_https_closed_without_an_answer(
         found = await ask(fake, SECURE, check_tls(made[1]))
 
     assert found in {Reason.AUTH_OR_RESET, Reason.HTTP_PROTOCOL}
+
+
+# --- an engine that loses what follows the handshake -------------------------------------------
+
+
+def patient(fake: FakeSocks) -> Tunnel:
+    """A lease on this server, as if it were sing-box."""
+    return fake.tunnel(Client([make_node("a")], singbox.DIALECT))
+
+
+async def ask_patiently(fake: FakeSocks, url: str = URL, tls: ssl.SSLContext = ANYBODY) -> Found:
+    """Status and body of the answer, or the reason that there was none."""
+    with trio.fail_after(3):
+        try:
+            return await fakes.ask(TunnelTransport(tls), patient(fake), url)
+        except TunnelError as why:
+            return why.reason
+
+
+def answer_the_request(shaken: bytes, answer: bytes = NO_CONTENT) -> Play:
+    """Shake hands, and answer what is asked after that."""
+
+    async def play(stream: trio.SocketStream, first: First) -> None:
+        assert first.rest == b""
+        await stream.send_all(shaken)
+        assert (await stream.receive_some(4096)).startswith(b"GET /generate_204?x=1 HTTP/1.1\r\n")
+        await stream.send_all(answer)
+
+    return play
+
+
+@pytest.mark.parametrize("shaken", [SHAKEN, AUTHENTICATED + LONG_REPLY, AUTHENTICATED + IPV6_REPLY])
+async def test_request_waits_for_the_reply(shaken: bytes) -> None:
+    """The handshake goes alone, in one segment; the request comes when all of it is answered."""
+    async with open_socks(answer_the_request(shaken)) as fake:
+        found = await ask_patiently(fake)
+
+    assert found == (204, b"")
+    assert [first.host for first in fake.firsts] == ["check.test"]
+
+
+async def test_reply_in_pieces_is_awaited_whole() -> None:
+    """Byte by byte or at once: nothing is sent before the last byte."""
+
+    async def play(stream: trio.SocketStream, first: First) -> None:
+        await trickle(SHAKEN)(stream, first)
+        await answer_the_request(b"")(stream, first)
+
+    async with open_socks(play) as fake:
+        assert await ask_patiently(fake) == (204, b"")
+
+
+async def test_what_comes_along_with_the_reply_is_not_lost() -> None:
+    """A server that speaks at once is heard: its bytes may share a segment with the reply."""
+    async with open_socks(say(SHAKEN + NO_CONTENT)) as fake:
+        assert await ask_patiently(fake) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("play", "reason"),
+    [
+        (say(AUTHENTICATED + b"\x05\x05\x00\x01" + bytes(6)), Reason.AUTH_OR_RESET),
+        (say(b"\x05\x02\x01\x01", then="reset"), Reason.FOREIGN_PORT),
+        (say(SHAKEN[:7], then="close"), Reason.AUTH_OR_RESET),
+        (say(b"", then="reset"), Reason.AUTH_OR_RESET),
+        (say(SHAKEN, then="close"), Reason.AUTH_OR_RESET),
+    ],
+    ids=["refused", "not our password", "closed within", "reset", "closed behind"],
+)
+async def test_failed_handshake_has_its_reason(play: Play, reason: Reason) -> None:
+    """As with an engine that takes all in one write."""
+    async with open_socks(play) as fake:
+        assert await ask_patiently(fake) is reason
+
+
+async def test_https_waits_as_well(made: tuple[ssl.SSLContext, Path]) -> None:
+    """The ClientHello comes behind the reply; what is received is counted from there on."""
+    heard: list[int] = []
+
+    async def play(stream: trio.SocketStream, first: First) -> None:
+        assert first.rest == b""
+        await stream.send_all(SHAKEN)
+        tls = trio.SSLStream(stream, made[0], server_side=True, https_compatible=True)
+        await tls.receive_some(65536)
+        await tls.send_all(NO_CONTENT)
+
+    async with open_socks(play) as fake:
+        transport = TunnelTransport(check_tls(made[1]))
+        about = {"tunnel": patient(fake), "max_body": 1, "on_received": heard.append}
+        with trio.fail_after(3):
+            async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+                answer = await client.get(SECURE, extensions=about)
+
+    assert answer.status_code == 204
+    assert sum(heard) > len(NO_CONTENT)
