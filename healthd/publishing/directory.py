@@ -1,37 +1,38 @@
 """A publication's directory: generations side by side, and one atomic flip.
 
     DIR/links.txt   -> .current/links.txt        what nginx serves; these links never change
+    DIR/TOKEN       -> .current/TOKEN            one user's own files: TOKEN/links.txt …
     DIR/.current    -> .generations/00000042     one rename of this link changes every file at once
     DIR/.generations/00000042/links.txt …        complete and on disk before the flip
 
 A reader sees one whole generation or the next, whatever happens to the writer in between. Files
 hold credentials: they are readable by owner and group only, and the group is that of the directory
-(give it to nginx's group).
+(give it to nginx's group). Whoever knows a user's folder has its files, so its name is a secret
+too: no error shows it, and meta.json tells of folders in sums only.
 
 nginx makes its ETag from the time of modification in seconds and the size, so that time rises by at
-least a second with every generation, or clients would be told "304 not modified" and keep a stale
-file.
+least a second when a document changes, or clients would be told "304 not modified" and keep a stale
+file. One that has not changed keeps its time; see :mod:`healthd.publishing.generation`.
 """
 
 import errno
-import hashlib
 import json
 import os
-import shutil
-import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-META = "meta.json"
+from healthd.publishing.disk import link, own, remove, sync
+from healthd.publishing.generation import FOLDER_MODE, Scribe
+from healthd.publishing.hiding import hidden_names
+from healthd.publishing.meta import META, meta_of
+
 KEEP = 10
 """Generations kept, the current one included."""
 
-_FILE_MODE = 0o640
-_DIRECTORY_MODE = 0o750
 _GENERATIONS = ".generations"
 _CURRENT = ".current"
 
@@ -51,7 +52,10 @@ class Published:
 
 
 class PublicationDirectory:
-    """One directory of client files. All calls block; one writer at a time."""
+    """One directory of client files. All calls block; one writer at a time.
+
+    Documents go by their names below it: "links.txt", or one folder deep, "TOKEN/links.txt".
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,9 +68,9 @@ class PublicationDirectory:
         """
         if not self.path.is_dir():
             self.path.mkdir(parents=True)
-            self.path.chmod(_DIRECTORY_MODE)  # an operator's own mode on a directory is his
-        self._generations.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        self._own(self._generations, _DIRECTORY_MODE)
+            self.path.chmod(FOLDER_MODE)  # an operator's own mode on a directory is his
+        self._generations.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        own(self._generations, FOLDER_MODE, self._group())
 
     def sweep(self) -> None:
         """Remove what a killed writer left behind. Only while nobody writes.
@@ -74,8 +78,9 @@ class PublicationDirectory:
         Raises:
             OSError: something cannot be removed.
         """
-        for left in (*self._generations.glob(".*.tmp"), *self.path.glob(".*.tmp")):
-            _remove(left)
+        with hidden_names(self.path):
+            for left in (*self._generations.glob(".*.tmp"), *self.path.glob(".*.tmp")):
+                remove(left)
 
     def current(self) -> Published | None:
         """What is being served, as its meta.json tells; None when there is nothing readable."""
@@ -89,13 +94,21 @@ class PublicationDirectory:
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
+    def read(self, name: str) -> bytes | None:
+        """A document that is being served; None when there is none of that name."""
+        try:
+            return (self.path / _CURRENT / name).read_bytes()
+        except OSError:
+            return None
+
     def holds(self, documents: Mapping[str, bytes]) -> bool:
         """Whether exactly these bytes are being served already, under exactly these names."""
         wanted = {*documents, META}
         try:
-            served = {path.name for path in (self.path / _CURRENT).iterdir()}
-            return served == wanted == self._names() and all(
-                (self.path / name).read_bytes() == document for name, document in documents.items()
+            return (
+                self._names() == _tops(wanted)
+                and _files_in(self.path / _CURRENT) == wanted
+                and all(self.read(name) == document for name, document in documents.items())
             )
         except OSError:
             return False
@@ -112,7 +125,7 @@ class PublicationDirectory:
         """Write a new generation and flip to it.
 
         Args:
-            documents: File names and their bytes.
+            documents: Names and their bytes.
             nodes: Ids of the nodes in them, in order.
             about: More keys for meta.json.
             now: Wall-clock seconds.
@@ -125,33 +138,41 @@ class PublicationDirectory:
         served = self.current()
         number = self._highest(served) + 1
         modified = max(int(now), self._modified(served) + 1)
-        generated = datetime.fromtimestamp(modified, UTC)
-        meta = {
-            "generation": number,
-            "generated_at": generated.isoformat().replace("+00:00", "Z"),
-            **about,
-            "removals": [round(at, 3) for at in removals],
-            "nodes": list(nodes),
-            "files": {
-                name: {"sha256": hashlib.sha256(document).hexdigest(), "bytes": len(document)}
-                for name, document in documents.items()
-            },
-        }
-        files = {**documents, META: json.dumps(meta, indent=2, ensure_ascii=False).encode() + b"\n"}
-        self._refuse_obstacles(files)
-        self._write_generation(number, files, modified)
-        self._flip(number, files)
-        try:
-            _sync(self.path)
-        finally:  # even if not: from the flip on, it is being served
-            self._link(files)
-        self._prune(number)
+        meta = meta_of(documents, number, modified, nodes=nodes, about=about, removals=removals)
+        files = {**documents, META: meta}
+        names = _tops(files)
+        with hidden_names(self.path):
+            self._refuse_obstacles(names)
+            self._write_generation(number, files, modified)
+            self._flip(number, names)
+            try:
+                sync(self.path)
+            finally:  # even if not: from the flip on, it is being served
+                self._link(names)
+            self._prune(number)
         mode = str(about.get("mode", ""))
         return Published(number, float(modified), tuple(nodes), mode, tuple(removals))
+
+    def withdraw(self, folders: Collection[str]) -> int:
+        """Serve no folder but these from now on, whatever else is published; return how many went.
+
+        Raises:
+            OSError: one could not be taken away.
+        """
+        if not self.path.exists():
+            return 0
+        with hidden_names(self.path):
+            gone = {name for name in self._names() if (self.path / name).is_dir()}
+            gone.difference_update(folders)
+            self._unlink(gone)
+        return len(gone)
 
     @property
     def _generations(self) -> Path:
         return self.path / _GENERATIONS
+
+    def _group(self) -> int:
+        return self.path.stat().st_gid
 
     def _numbers(self) -> list[int]:
         names = (path.name for path in self._generations.iterdir())
@@ -166,17 +187,18 @@ class PublicationDirectory:
 
     def _names(self) -> set[str]:
         """The stable names that are there."""
-        return {
-            path.name
-            for path in self.path.iterdir()
-            if path.is_symlink() and str(path.readlink()) == f"{_CURRENT}/{path.name}"
-        }
+        with os.scandir(self.path) as entries:
+            return {
+                entry.name
+                for entry in entries
+                if entry.is_symlink() and str(Path(entry).readlink()) == f"{_CURRENT}/{entry.name}"
+            }
 
     def _highest(self, served: Published | None) -> int:
         return max([0, *self._numbers(), served.generation if served else 0])
 
     def _modified(self, served: Published | None) -> int:
-        """The time of modification that nginx shows now."""
+        """The latest time of modification that nginx shows now: meta.json is always new."""
         try:
             return int((self.path / _CURRENT / META).stat().st_mtime)
         except OSError:
@@ -184,39 +206,15 @@ class PublicationDirectory:
 
     def _write_generation(self, number: int, files: Mapping[str, bytes], modified: int) -> None:
         temporary = self._temporary(number)
-        _remove(temporary)
+        scribe = Scribe(self.path / _CURRENT, modified, self._group())
+        remove(temporary)
         try:
-            temporary.mkdir(mode=_DIRECTORY_MODE)
-            self._own(temporary, _DIRECTORY_MODE)
-            for name, content in files.items():
-                self._write(temporary / name, content, modified)
-            _sync(temporary)
+            scribe.write(temporary, files)
             temporary.rename(self._generation(number))
-            _sync(self._generations)
+            sync(self._generations)
         except BaseException:
             self._discard(number)  # nobody serves it
             raise
-
-    def _write(self, path: Path, content: bytes, modified: int) -> None:
-        with path.open("xb") as file:
-            self._own(path, _FILE_MODE)
-            file.write(content)
-            file.flush()
-            os.utime(file.fileno(), (modified, modified))
-            os.fsync(file.fileno())
-
-    def _own(self, path: Path, mode: int) -> None:
-        """Give the directory's group to a path, and exactly this mode.
-
-        A set-group-ID bit that came from the parent stays: it hands the group on without a chown,
-        which a hardened service may not be allowed.
-        """
-        group, now = self.path.stat().st_gid, path.stat()
-        if now.st_gid != group:
-            os.chown(path, -1, group)
-        wanted = mode | (now.st_mode & stat.S_ISGID)
-        if stat.S_IMODE(now.st_mode) != wanted:
-            path.chmod(wanted)
 
     def _refuse_obstacles(self, names: Iterable[str]) -> None:
         """A folder under a stable name must be found before the flip, not after it."""
@@ -231,7 +229,7 @@ class PublicationDirectory:
         try:
             before = self._names()
             self._unlink(before.difference(names))
-            _link(self.path / _CURRENT, _target(number))
+            link(self.path / _CURRENT, _target(number))
         except BaseException:
             if not self._serves(number):  # a network's file system may fail what it has done
                 with suppress(OSError):
@@ -249,22 +247,22 @@ class PublicationDirectory:
         for name in gone:
             (self.path / name).unlink()
         if gone:
-            _sync(self.path)
+            sync(self.path)
 
     def _link(self, names: Iterable[str]) -> None:
         """Make the stable names that are missing, and have them on disk."""
         missing = sorted(set(names) - self._names())
         for name in missing:
-            _link(self.path / name, f"{_CURRENT}/{name}")
+            link(self.path / name, f"{_CURRENT}/{name}")
         if missing:
-            _sync(self.path)
+            sync(self.path)
 
     def _discard(self, number: int) -> None:
         """Remove a generation as well as can be: what stays behind is for `sweep`, or for later."""
         with suppress(OSError):
             with suppress(FileNotFoundError):
                 self._generation(number).rename(self._temporary(number))
-            _remove(self._temporary(number))
+            remove(self._temporary(number))
 
     def _prune(self, newest: int) -> None:
         """The last ones stay. The new one is live: that old ones cannot go is no failure of it."""
@@ -279,22 +277,18 @@ def _target(number: int) -> str:
     return f"{_GENERATIONS}/{number:08d}"
 
 
-def _link(path: Path, target: str) -> None:
-    """Make or change a symbolic link in one step."""
-    temporary = path.with_name(f".{path.name.lstrip('.')}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(path)
+def _tops(names: Iterable[str]) -> set[str]:
+    """The names that lie directly in the directory."""
+    return {name.partition("/")[0] for name in names}
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+def _files_in(place: Path) -> set[str]:
+    """The files of a generation, by their names in it; an empty folder counts as a file."""
+    found = set[str]()
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                found.update(f"{entry.name}/{name}" for name in os.listdir(entry))  # noqa: PTH208
+            else:
+                found.add(entry.name)
+    return found

@@ -1,10 +1,12 @@
 """One publication: render, verify, write, flip; or leave everything as it is.
 
-Nothing goes live that has not been read back: every link is parsed again, and the engine itself is
-asked whether it takes the Xray configurations.
+Nothing goes live that has not been verified; see :mod:`healthd.publishing.verifying`. A format for
+which too few nodes are left keeps the document that is served, byte for byte: a client must not
+lose its file. Where there are users, each has files of his own, and nobody the common ones.
 """
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -12,15 +14,15 @@ from functools import partial
 import trio
 
 from healthd.config import PublishConfig
-from healthd.engines.xray import last_words
-from healthd.errors import EngineFailed, LinkError, PublishError
-from healthd.model import Node, redact
-from healthd.publishing import links, xray
+from healthd.errors import EngineFailed, PublishError
+from healthd.model import Node
 from healthd.publishing.directory import PublicationDirectory, Published
+from healthd.publishing.files import Files, Notes, common_files
+from healthd.publishing.formats import About, Refused
+from healthd.publishing.meta import META
+from healthd.publishing.users import Users, user_files
+from healthd.publishing.verifying import Ask, find_refused
 from healthd.verdict.decision import PANIC, Decision, Memory, after_publishing
-
-Check = Callable[[bytes], Awaitable[str | None]]
-"""Asks the engine about one configuration: None, or its words of refusal."""
 
 
 class Outcome(StrEnum):
@@ -58,16 +60,34 @@ class Publication:
 
     config: PublishConfig
     check_url: str
-    check: Check
+    ask: Ask
     clocks: Clocks
+    expect_status: int = 204
+    users: Users | None = None
+    """Who has files of his own; None: everybody has the common ones."""
     published: Published | None = None
     memory: Memory = field(default_factory=Memory)
     """What the gate must know of its decisions so far."""
+    notes: Notes = field(default_factory=Notes)
+    """Of the latest attempt; it may be that nothing was written."""
+    _told: Notes = field(default_factory=Notes)
+    """Of what is being served."""
+    _refused: Refused = field(default_factory=dict)
 
     @property
     def directory(self) -> PublicationDirectory:
         """Where it is written."""
         return PublicationDirectory(self.config.directory)
+
+    @property
+    def about(self) -> About:
+        """What its documents say beside their nodes."""
+        return About(
+            check_url=self.check_url,
+            expect_status=self.expect_status,
+            title=self.config.title,
+            client_refresh=self.config.client_refresh,
+        )
 
     def takes(self, node: Node) -> bool:
         """Whether this publication's selection holds the node."""
@@ -76,6 +96,7 @@ class Publication:
     def load(self) -> None:
         """Take up what is being served: by an earlier run, or before a failure behind the flip."""
         self.published = served = self.directory.current()
+        self.notes = self._told = _notes_of(self.directory.read(META))
         if served is None:
             self.memory = Memory()
             return
@@ -93,60 +114,120 @@ class Publication:
                 which. What was served before still is.
         """
         nodes = decision.nodes
+        await self._withdraw()
         if not nodes:
             return Outcome.KEPT
-        documents = await trio.to_thread.run_sync(self.render, nodes)
-        if await trio.to_thread.run_sync(self.directory.holds, documents):
-            if self.published is None or self.published.nodes != tuple(node.id for node in nodes):
-                self.load()  # after a failure behind the flip, or a reload amid another's
+        made = await self._render(nodes, decision.floor)
+        self.notes = made.notes
+        if not made.documents:
+            return Outcome.KEPT
+        documents = await trio.to_thread.run_sync(self._with_kept, made)
+        if await self._serves(documents, nodes):
             return Outcome.UNCHANGED
-        await self._verify(documents, nodes)
+        if refused := await self._refusals(made):
+            self._refused |= refused
+            return await self.publish(decision)  # without them
+        await self._write(documents, decision)
+        return Outcome.PUBLISHED
+
+    async def _withdraw(self) -> None:
+        """Let the tokens of users that are gone lead nowhere, whatever the gate holds back.
+
+        Raises:
+            PublishError: one still does.
+        """
+        tokens = self.users.tokens if self.users else ()
+        try:
+            await trio.to_thread.run_sync(self.directory.withdraw, tokens)
+        except OSError as why:
+            raise self._unwritable(why) from why
+
+    async def _render(self, nodes: tuple[Node, ...], floor: int) -> Files:
+        render = partial(user_files, users=self.users) if self.users else common_files
+        call = partial(
+            render,
+            nodes,
+            names=self.config.formats,
+            about=self.about,
+            floor=floor,
+            refused=self._refused,
+        )
+        return await trio.to_thread.run_sync(call)
+
+    def _with_kept(self, made: Files) -> dict[str, bytes]:
+        """The new documents, and those served now of formats for which too few nodes are left."""
+        kept = {name: self.directory.read(name) for name in made.kept}
+        return made.documents | {name: was for name, was in kept.items() if was is not None}
+
+    async def _serves(self, documents: dict[str, bytes], nodes: tuple[Node, ...]) -> bool:
+        """Whether just this is being served: documents, nodes, and what is told of them."""
+        ids = tuple(node.id for node in nodes)
+        if not await trio.to_thread.run_sync(self.directory.holds, documents):
+            return False
+        if self.published is None or self.published.nodes != ids:
+            notes = self.notes
+            self.load()  # after a failure behind the flip, or a reload amid another's
+            self.notes = notes
+        return (self.published is not None and self.published.nodes == ids) and (
+            self._told == self.notes
+        )
+
+    async def _refusals(self, made: Files) -> Refused:
+        """The nodes for whose sake an engine refuses a document.
+
+        Raises:
+            PublishError: a document must not go live, or an engine could not be asked.
+        """
+        refused: Refused = {}
+        formats, about = self.config.formats, self.about
+        try:
+            for each in made.samples:
+                refused |= await find_refused(each.nodes, each.rendering, formats, about, self.ask)
+        except ValueError as why:
+            raise PublishError(self.config.name, Outcome.REFUSED, str(why)) from why
+        except EngineFailed as why:
+            words = f"cannot verify what is to be published: {why}"
+            raise PublishError(self.config.name, Outcome.FAILED, words) from why
+        return refused
+
+    async def _write(self, documents: dict[str, bytes], decision: Decision) -> None:
+        """Write a new generation and flip to it.
+
+        Raises:
+            PublishError: it could not be written.
+        """
         memory = after_publishing(decision, self.clocks.monotonic())
+        about = {"publication": self.config.name, **_about(decision), **self.notes.told()}
         write = partial(
             self.directory.publish,
             documents,
             nodes=memory.published,
-            about={"publication": self.config.name, **_about(decision)},
+            about=about,
             now=self.clocks.wall(),
             removals=[self.clocks.to_wall(at) for at in memory.removals],
         )
         try:
             # Never abandoned half-way: a thread that was begun is waited for, even at the end.
             self.published = await trio.to_thread.run_sync(write)
-            self.memory = memory
+            self.memory, self._told = memory, self.notes
         except OSError as why:
             if self.directory.current() != self.published:
                 self.load()  # it failed behind the flip: the brake must know what was removed
-            words = f"cannot write {why.filename or self.config.directory}: {why.strerror}"
-            raise PublishError(self.config.name, Outcome.FAILED, words) from why
-        return Outcome.PUBLISHED
+            raise self._unwritable(why) from why
 
-    def render(self, nodes: tuple[Node, ...]) -> dict[str, bytes]:
-        """The documents for these nodes, by file name."""
-        documents = {}
-        if "links" in self.config.formats:
-            documents[links.FILE] = links.render(nodes)
-        if "xray" in self.config.formats:
-            documents[xray.FILE] = xray.render(
-                nodes, title=self.config.title, check_url=self.check_url
-            )
-        return documents
+    def _unwritable(self, why: OSError) -> PublishError:
+        words = f"cannot write {why.filename or self.config.directory}: {why.strerror}"
+        return PublishError(self.config.name, Outcome.FAILED, words)
 
-    async def _verify(self, documents: dict[str, bytes], nodes: tuple[Node, ...]) -> None:
-        try:
-            if links.FILE in documents:
-                links.verify(documents[links.FILE], nodes)
-            samples = xray.samples(documents[xray.FILE]) if xray.FILE in documents else []
-            for sample in samples:
-                if (output := await self.check(sample)) is not None:
-                    secrets = [secret for node in nodes for secret in node.endpoint.secrets()]
-                    words = redact(last_words(output), secrets)
-                    raise ValueError(f"{xray.FILE} is refused by Xray: {words}")
-        except (ValueError, LinkError) as why:
-            raise PublishError(self.config.name, Outcome.REFUSED, str(why)) from why
-        except EngineFailed as why:
-            words = f"cannot verify {xray.FILE}: {why}"
-            raise PublishError(self.config.name, Outcome.FAILED, words) from why
+
+def _notes_of(meta: bytes | None) -> Notes:
+    """What meta.json tells of what is not in the documents; nothing, where it is of no use."""
+    try:
+        found = json.loads(meta or b"{}")
+        told = (found.get(key, {}) for key in ("left_out", "not_written", "users"))
+        return Notes(*map(dict, told))
+    except (ValueError, TypeError, AttributeError):
+        return Notes()
 
 
 def _about(decision: Decision) -> dict[str, object]:

@@ -13,6 +13,7 @@ import trio
 
 from healthd.config import GateConfig
 from healthd.errors import PublishError
+from healthd.publishing.files import Notes
 from healthd.publishing.publisher import Outcome, Publication
 from healthd.verdict import gate
 from healthd.verdict.decision import Candidate, Decision, Mode
@@ -143,12 +144,14 @@ class PublishingService:
         _log_decision(name, self.decisions.get(name), decision)
         self.decisions[name], publication.memory = decision, decision.memory
         before = publication.published.nodes if publication.published else ()
+        noted = publication.notes
         try:
             outcome = await publication.publish(decision)
         except PublishError as why:
             outcome = Outcome(why.outcome)
             # Expected, and told in full by its words: no traceback.
             log.error("publication_failed", publication=name, outcome=why.outcome, why=why.why)  # noqa: TRY400
+        _log_notes(name, noted, publication.notes)
         if outcome is Outcome.PUBLISHED:
             _log_publication(publication, before, decision)
         self._on_outcome(publication, outcome, before, decision)
@@ -167,6 +170,15 @@ def _log_decision(name: str, before: Decision | None, now: Decision) -> None:
             nodes={node_id: now.why[node_id] for node_id in now.held},
             unconfirmed=list(now.unconfirmed),
         )
+
+
+def _log_notes(name: str, before: Notes, now: Notes) -> None:
+    """Tell when a format cannot express other nodes than before, or too many of them."""
+    if now.left_out != before.left_out:
+        log.info("nodes_left_out", publication=name, left_out=now.left_out)
+    for file, why in now.not_written.items():
+        if file not in before.not_written:
+            log.warning("format_below_floor", publication=name, file=file, why=why)
 
 
 def _log_publication(publication: Publication, was: Sequence[str], decision: Decision) -> None:

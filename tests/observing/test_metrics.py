@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from healthd.config import PublishConfig, VerdictConfig
+from healthd.engines.dialect import Engine, EngineName
 from healthd.model import Reason, failure, success
 from healthd.observing.metrics import Metrics
 from healthd.publishing.directory import Published
+from healthd.publishing.files import Notes
 from healthd.publishing.publisher import Outcome
 from healthd.verdict.board import Board
 from healthd.verdict.decision import Decision, Mode
@@ -25,7 +27,18 @@ CONTRACT = {
     *("publication_generation", "publication_timestamp_seconds", "publication_nodes"),
     *("node_admin", "node_slow", "self_check_fault", "store_ok", "publication_slots_total"),
     *("publication_eligible", "publication_floor", "publication_in_service", "publication_held"),
-    *("publication_mode", "publications_total", "config_last_reload_successful", "build_info"),
+    *(
+        "publication_left_out",
+        "publication_mode",
+        "publications_total",
+        "config_last_reload_successful",
+        "build_info",
+    ),
+}
+
+ENGINES = {
+    EngineName.XRAY: Engine("/x", "26.3.27"),
+    EngineName.SING_BOX: Engine("/s", "1.14.4"),
 }
 
 
@@ -37,10 +50,11 @@ def stage():
     publication: Any = SimpleNamespace(
         config=PublishConfig(name="users", directory="/srv/x"),
         published=Published(7, 1234.0, ("a",)),
+        notes=Notes({"xray.json": {"b": "Xray knows no TUIC"}}),
         takes=lambda _: True,
     )
     decisions = {"users": Decision(mode=Mode.NORMAL)}
-    metrics = Metrics(board, lambda: [publication], lambda: decisions, "26.3.27")
+    metrics = Metrics(board, lambda: [publication], lambda: decisions, ENGINES)
     metrics.announce("users")
     return SimpleNamespace(board=board, metrics=metrics)
 
@@ -76,6 +90,8 @@ def test_known_series_exist_at_zero(stage):
         'healthd_node_transitions_total{node="a",to="down"}',
         'healthd_publications_total{outcome="failed",publication="users"}',
         'healthd_engine_starts_total{engine="xray",outcome="failed"}',
+        'healthd_engine_starts_total{engine="sing-box",outcome="failed"}',
+        'healthd_probe_duration_seconds_count{engine="sing-box"}',
         "healthd_overruns_total",
     ):
         assert found[name] == "0.0", name
@@ -97,6 +113,8 @@ def test_what_happened_shows(stage):
     assert found['healthd_node_published{node="b",publication="users"}'] == "0.0"
     assert found['healthd_publication_generation{publication="users"}'] == "7.0"
     assert found['healthd_publication_mode{mode="normal",publication="users"}'] == "1.0"
+    left_out = 'healthd_publication_left_out{{format="{}",publication="users"}}'.format
+    assert [found[left_out(name)] for name in ("links", "xray")] == ["0.0", "1.0"]
     assert found['healthd_publications_total{outcome="published",publication="users"}'] == "1.0"
 
 

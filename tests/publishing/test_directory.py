@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from healthd.publishing.directory import KEEP, PublicationDirectory, Published
+from healthd.publishing.hiding import hidden_names
 from tests.fakes import as_nobody
 
 NOW = 1_700_000_000.0
@@ -46,11 +47,9 @@ def directory(tmp_path: Path) -> PublicationDirectory:
 
 def served(directory: PublicationDirectory) -> dict[str, bytes]:
     """What a web server would read, by stable name."""
-    return {
-        path.name: path.read_bytes()
-        for path in directory.path.iterdir()
-        if not path.name.startswith(".")
-    }
+    top = [path for path in directory.path.iterdir() if not path.name.startswith(".")]
+    files = [file for path in top for file in (path.iterdir() if path.is_dir() else [path])]
+    return {str(file.relative_to(directory.path)): file.read_bytes() for file in files}
 
 
 def generations(directory: PublicationDirectory) -> list[str]:
@@ -202,6 +201,342 @@ def test_time_follows_the_clock_again_when_it_can(directory: PublicationDirector
         publish(directory)
 
     assert publish(directory, now=NOW + 100).published_at == NOW + 100
+
+
+def test_unchanged_document_keeps_its_time(directory: PublicationDirectory) -> None:
+    """Beside one that changes: its ETag stays, so clients are told that nothing is new."""
+    publish(directory)
+    before = (directory.path / "xray.json").stat()
+    publish(directory, {**DOCUMENTS, "links.txt": b"new"}, NOW + 100)
+    after = (directory.path / "xray.json").stat()
+
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    for name in ("links.txt", "meta.json"):
+        assert (directory.path / name).stat().st_mtime == NOW + 100
+
+
+def test_document_that_comes_back_has_a_new_time(directory: PublicationDirectory) -> None:
+    """Old bytes after others are a change; so is a format that was dropped for a while."""
+    times = []
+    for documents in (DOCUMENTS, {"links.txt": b"new"}, DOCUMENTS):
+        publish(directory, documents)
+        times.append({p.name: int(p.stat().st_mtime) for p in directory.path.glob("[a-z]*")})
+
+    assert [each["links.txt"] for each in times] == [NOW, NOW + 1, NOW + 2]
+    assert (times[0]["xray.json"], times[2]["xray.json"]) == (NOW, NOW + 2)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS]
+)
+def test_without_hard_links_the_time_stays_all_the_same(
+    directory: PublicationDirectory, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Where a file cannot have two names, a copy has the time of the first."""
+    publish(directory)
+    before = (directory.path / "xray.json").stat()
+
+    def link(source: str, _target: str, *, follow_symlinks: bool) -> None:
+        assert not follow_symlinks
+        raise OSError(number, os.strerror(number), source)
+
+    monkeypatch.setattr(os, "link", link)
+    publish(directory, {**DOCUMENTS, "links.txt": b"new"}, NOW + 100)
+    after = (directory.path / "xray.json").stat()
+
+    assert after.st_ino != before.st_ino
+    assert after.st_mtime_ns == before.st_mtime_ns
+    assert served(directory).items() >= {**DOCUMENTS, "links.txt": b"new"}.items()
+
+
+def test_link_that_fails_otherwise_fails_the_publication(
+    directory: PublicationDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad disk is told, and what is served stays."""
+    publish(directory)
+
+    def link(source: str, _target: str, **_: bool) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), source)
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OSError, match="Input/output"):
+        publish(directory, {**DOCUMENTS, "links.txt": b"new"})
+
+    assert served(directory).items() >= DOCUMENTS.items()
+    assert generations(directory) == ["00000001"]
+
+
+def test_only_what_was_written_is_synced(
+    directory: PublicationDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unchanged document is on the disk already; its new name is in its folder."""
+    publish(directory)
+    real, synced = os.fsync, list[str]()
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    publish(directory, {**DOCUMENTS, "links.txt": b"new"})
+
+    assert synced == ["links.txt", "meta.json", ".00000002.tmp", ".generations", "public"]
+
+
+def odd_mode(path: Path) -> None:
+    """Somebody made the file readable for everybody."""
+    path.chmod(0o644)
+
+
+def odd_kind(path: Path) -> None:
+    """Somebody put a link in the file's place."""
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+
+
+def unreadable(path: Path) -> None:
+    """A folder is in the file's place."""
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kept"), [(odd_mode, True), (odd_kind, False), (unreadable, False)]
+)
+def test_spoilt_document_is_written_anew(
+    directory: PublicationDirectory, spoil: Callable[[Path], None], kept: bool
+) -> None:
+    """What somebody has changed behind our back is not handed on; equal bytes keep their time."""
+    publish(directory)
+    spoil(directory.path / ".generations" / "00000001" / "xray.json")
+    publish(directory, {**DOCUMENTS, "links.txt": b"new"}, NOW + 100)
+    path = directory.path / ".generations" / "00000002" / "xray.json"
+
+    assert stat.S_ISREG(path.lstat().st_mode)
+    assert (path.read_bytes(), mode(path)) == (DOCUMENTS["xray.json"], 0o640)
+    assert path.stat().st_mtime == (NOW if kept else NOW + 100)
+
+
+# --- users' folders ---------------------------------------------------------------------------
+
+ANNA, BEN = "f3b1c7d9e0a24586f3b1c7d9e0a24586", "Zm9vYmFyYmF6cXV4MTIzNA"
+OF_USERS = {
+    f"{ANNA}/links.txt": b"anna",
+    f"{ANNA}/xray.json": b"[1]",
+    f"{BEN}/links.txt": b"ben",
+    f"{BEN}/xray.json": b"[2]",
+}
+
+
+def test_each_folder_has_one_stable_name(directory: PublicationDirectory) -> None:
+    """It leads through .current like the files, so one flip changes all users at once."""
+    publish(directory, OF_USERS)
+
+    assert {name: str((directory.path / name).readlink()) for name in (ANNA, BEN)} == {
+        name: f".current/{name}" for name in (ANNA, BEN)
+    }
+    assert served(directory).keys() == {*OF_USERS, "meta.json"}
+    assert served(directory).items() >= OF_USERS.items()
+    assert directory.holds(OF_USERS)
+    assert directory.read(f"{ANNA}/links.txt") == b"anna"
+    assert directory.read(f"{ANNA}/clash.yaml") is None
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_folders_are_readable_by_the_group_and_nobody_else(tmp_path: Path, umask: int) -> None:
+    """As everything else is."""
+    directory = PublicationDirectory(tmp_path / "public")
+    before = os.umask(umask)
+    try:
+        directory.prepare()
+        publish(directory, OF_USERS)
+        publish(directory, {**OF_USERS, f"{BEN}/links.txt": b"new"})
+    finally:
+        os.umask(before)
+
+    for generation in ("00000001", "00000002"):
+        folder = directory.path / ".generations" / generation / ANNA
+        assert oct(mode(folder)) == "0o750"
+        assert {oct(mode(path)) for path in folder.iterdir()} == {"0o640"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+def test_group_that_changes_is_everybodys(directory: PublicationDirectory) -> None:
+    """After a chgrp every file of the next generation has it; what is served is not touched."""
+    publish(directory, OF_USERS)
+    os.chown(directory.path, -1, 12345)
+    publish(directory, {**OF_USERS, f"{BEN}/links.txt": b"new"}, NOW + 100)
+
+    old, new = (directory.path / ".generations" / number for number in ("00000001", "00000002"))
+    assert {path.stat().st_gid for path in (new, *new.rglob("*"))} == {12345}
+    assert 12345 not in {path.stat().st_gid for path in old.rglob("*")}
+    assert (new / ANNA / "links.txt").stat().st_mtime == NOW  # a copy, with the old time
+
+
+def test_other_users_keep_their_times(directory: PublicationDirectory) -> None:
+    """One user's change is none to the others: their clients get 304."""
+    publish(directory, OF_USERS)
+    publish(directory, {**OF_USERS, f"{BEN}/links.txt": b"new"}, NOW + 100)
+
+    times = {name: (directory.path / name).stat().st_mtime for name in OF_USERS}
+    assert times == dict.fromkeys(OF_USERS, NOW) | {f"{BEN}/links.txt": NOW + 100}
+
+
+def test_meta_tells_of_folders_in_sums_only(directory: PublicationDirectory) -> None:
+    """How many and how much, with one hash over all; a token is nowhere in it."""
+    publish(directory, {**OF_USERS, "links.txt": b"common"})
+
+    text = (directory.path / "meta.json").read_text()
+    meta = json.loads(text)
+    digests = sorted(hashlib.sha256(content).hexdigest() for content in OF_USERS.values())
+    assert meta["folders"] == {
+        "folders": 2,
+        "files": 4,
+        "bytes": sum(map(len, OF_USERS.values())),
+        "sha256": hashlib.sha256("".join(digests).encode()).hexdigest(),
+    }
+    assert meta["files"].keys() == {"links.txt"}
+    assert ANNA not in text
+    assert BEN not in text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        DOCUMENTS,
+        {name: content for name, content in OF_USERS.items() if BEN not in name},
+        {**OF_USERS, f"{BEN}/links.txt": b"other"},
+        {**OF_USERS, f"{BEN}/clash.yaml": b""},
+        {**OF_USERS, "links.txt": b"common"},
+        {name.replace(BEN, BEN[::-1]): content for name, content in OF_USERS.items()},
+    ],
+)
+def test_other_documents_of_users_are_not_held(
+    directory: PublicationDirectory, other: dict[str, bytes]
+) -> None:
+    """A user more or less, a format more or less, other bytes, another token."""
+    publish(directory, OF_USERS)
+
+    assert not directory.holds(other)
+    publish(directory, other)
+    assert directory.holds(other)
+    assert served(directory).keys() == {*other, "meta.json"}
+
+
+def test_user_who_left_has_no_folder(directory: PublicationDirectory) -> None:
+    """With the next generation his token leads nowhere; another token for him is another folder."""
+    publish(directory, OF_USERS)
+    token = "another0token0for0ben0abc"
+    left = {name.replace(BEN, token): content for name, content in OF_USERS.items()}
+    publish(directory, left)
+
+    assert not (directory.path / BEN).is_symlink()
+    assert served(directory)[f"{token}/links.txt"] == b"ben"
+
+
+def test_token_can_be_withdrawn_before_anything_is_published(
+    directory: PublicationDirectory,
+) -> None:
+    """It stops working at once; files and other users stay; the next publication mends the rest."""
+    publish(directory, {**OF_USERS, "links.txt": b"common"})
+
+    assert directory.withdraw([ANNA]) == 1
+    assert served(directory).keys() == {
+        *(n for n in OF_USERS if ANNA in n),
+        "links.txt",
+        "meta.json",
+    }
+    assert directory.withdraw([ANNA]) == 0
+    assert not directory.holds(OF_USERS)
+    publish(directory, OF_USERS)
+    assert directory.holds(OF_USERS)
+
+
+def test_nothing_to_withdraw_where_nothing_is(tmp_path: Path) -> None:
+    """A directory that is not there serves nobody."""
+    assert PublicationDirectory(tmp_path / "public").withdraw([]) == 0
+
+
+def test_what_others_put_there_is_not_withdrawn(directory: PublicationDirectory) -> None:
+    """Only our own names go."""
+    publish(directory, OF_USERS)
+    (directory.path / "pages").mkdir()
+    (directory.path / "latest").symlink_to("pages")
+
+    assert directory.withdraw([]) == 2
+    assert (directory.path / "pages").is_dir()
+    assert (directory.path / "latest").is_dir()
+
+
+def test_from_common_files_to_users_and_back(directory: PublicationDirectory) -> None:
+    """Common files go away when users come, and the other way round."""
+    for documents in (DOCUMENTS, OF_USERS, DOCUMENTS):
+        publish(directory, documents)
+        assert served(directory).keys() == {*documents, "meta.json"}
+
+
+def test_old_generations_of_users_are_pruned_and_swept(directory: PublicationDirectory) -> None:
+    """Whole trees, as it was with files; hard links in later generations live on."""
+    for number in range(KEEP + 2):
+        publish(directory, {**OF_USERS, f"{BEN}/links.txt": b"%d" % number})
+    half = directory.path / ".generations" / ".00000099.tmp"
+    (half / ANNA).mkdir(parents=True)
+    (half / ANNA / "links.txt").write_bytes(b"half")
+    (directory.path / f".{ANNA}.tmp").symlink_to(f".current/{ANNA}")
+    directory.sweep()
+
+    assert generations(directory) == [f"{number:08d}" for number in range(3, KEEP + 3)]
+    assert list(directory.path.rglob("*.tmp")) == []
+    unchanged = directory.path / ANNA / "links.txt"
+    assert (unchanged.stat().st_nlink, unchanged.stat().st_mtime) == (KEEP, NOW)
+
+
+def token_in_the_way(path: Path) -> None:
+    """A folder of somebody else has a user's token for its name."""
+    (path / BEN).unlink(missing_ok=True)
+    (path / BEN).mkdir()
+
+
+def stable_name_cannot_be_made(path: Path) -> None:
+    """A folder is where the link is made."""
+    (path / BEN).unlink()
+    (path / f".{BEN}.tmp").mkdir()
+
+
+@pytest.mark.parametrize("block", [token_in_the_way, stable_name_cannot_be_made])
+def test_no_error_shows_a_token(
+    directory: PublicationDirectory, block: Callable[[Path], None]
+) -> None:
+    """Errors quote paths and end in logs, and this path is a secret."""
+    publish(directory, OF_USERS)
+    block(directory.path)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - which one depends on the obstacle
+        publish(directory, {**OF_USERS, f"{BEN}/links.txt": b"new"})
+
+    assert str(directory.path) in str(caught.value)
+    assert "•••" in str(caught.value)
+    assert BEN not in f"{caught.value!r} {caught.value} {caught.value.filename}"
+
+
+def test_no_error_of_two_paths_shows_a_token(directory: PublicationDirectory) -> None:
+    """Renames and links name two."""
+    publish(directory, OF_USERS)
+    here = str(directory.path)
+    with pytest.raises(OSError) as caught, hidden_names(directory.path):  # noqa: PT011
+        raise OSError(errno.EIO, "no", f"{here}/.{BEN}.tmp", None, f"{here}/{BEN}")
+
+    assert (caught.value.filename, caught.value.filename2) == (f"{here}/.•••.tmp", f"{here}/•••")
+
+
+@pytest.mark.parametrize("name", [None, 7, b"/x", "/elsewhere/f3b1c7d9e0a24586f3b1c7d9e0a24586"])
+def test_other_names_in_errors_stay(directory: PublicationDirectory, name: object) -> None:
+    """What is no path below the directory tells no token."""
+    with pytest.raises(OSError) as caught, hidden_names(directory.path):  # noqa: PT011
+        raise OSError(errno.EIO, "no", name)
+
+    assert caught.value.filename == name
+    assert " -> " not in str(caught.value)
 
 
 # --- generations ------------------------------------------------------------------------------

@@ -61,6 +61,14 @@ class Case:
 OLD = {"links.txt": b"b25l\n", "xray.json": b"[1]\n"}
 NEW = {"links.txt": b"dHdv\n", "xray.json": b"[2]\n"}
 OTHER_FORMATS = {"links.txt": b"dHdv\n", "clash.yaml": b"proxies: []\n", "sing-box.json": b"{}\n"}
+ANNA, BEN = "f3b1c7d9e0a24586f3b1c7d9e0a24586", "Zm9vYmFyYmF6cXV4MTIzNA"
+USERS = {
+    f"{name}/{file}": f"{name[:4]} {file}".encode()
+    for name in (ANNA, BEN)
+    for file in ("links.txt", "clash.yaml")
+}
+CHANGED = {**USERS, f"{BEN}/links.txt": b"new", f"{BEN}/clash.yaml": b"new: 1\n"}
+LEFT = {name: content for name, content in CHANGED.items() if ANNA not in name}
 TEN = [{"links.txt": b"%d\n" % number, "xray.json": b"[]\n"} for number in range(KEEP)]
 
 CASES = {
@@ -68,6 +76,9 @@ CASES = {
     "next generation": Case([OLD], NEW),
     "other formats": Case([OLD], OTHER_FORMATS, leftovers=True),
     "eleventh generation": Case(TEN, NEW),
+    "one of two users changes": Case([USERS], CHANGED),
+    "one user leaves": Case([USERS], LEFT, leftovers=True),
+    "users come": Case([OLD], USERS),
 }
 
 
@@ -104,6 +115,8 @@ class Seen:
     documents: Documents = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     modified: int = 0
+    times: dict[str, int] = field(default_factory=dict)
+    """Of each document."""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -116,7 +129,7 @@ def look(path: Path) -> Seen:
     for name in sorted(seen.names):
         if str((path / name).readlink()) != f".current/{name}":
             seen.wrong.append(f"{name} leads past .current")
-        if not (path / name).is_file():
+        if not (path / name).exists():
             seen.wrong.append(f"{name} leads nowhere")
     for place in (path / ".generations").glob("[0-9]*"):  # an older one may be wanted back
         _read_generation(place, Seen(wrong=seen.wrong))
@@ -129,27 +142,37 @@ def _entries(path: Path) -> list[str]:
     return [each.name for each in path.iterdir()]
 
 
+def _files(place: Path) -> list[str]:
+    return [str(each.relative_to(place)) for each in place.rglob("*") if not each.is_dir()]
+
+
 def _read_generation(place: Path, seen: Seen) -> None:
     """Hold a generation's files against its meta.json."""
     try:
-        content = {name: (place / name).read_bytes() for name in _entries(place)}
+        content = {name: (place / name).read_bytes() for name in _files(place)}
         meta = json.loads(content.pop("meta.json"))
     except (OSError, KeyError, ValueError) as why:
         seen.wrong.append(f"generation {place.name} cannot be read: {why!r}")
         return
     seen.generation, seen.documents = meta["generation"], content
     seen.modified = int((place / "meta.json").stat().st_mtime)
+    seen.times = {name: int((place / name).stat().st_mtime) for name in content}
+    hashes = {name: hashlib.sha256(document).hexdigest() for name, document in content.items()}
     files = {
-        name: {"sha256": hashlib.sha256(document).hexdigest(), "bytes": len(document)}
+        name: {"sha256": hashes[name], "bytes": len(document)}
         for name, document in content.items()
+        if "/" not in name
     }
-    if (meta["files"], f"{meta['generation']:08d}") != (files, place.name):
+    in_folders = "".join(sorted(hashes[name] for name in content if "/" in name))
+    folders = hashlib.sha256(in_folders.encode()).hexdigest() if in_folders else None
+    told = meta["files"], meta.get("folders", {}).get("sha256"), f"{meta['generation']:08d}"
+    if told != (files, folders, place.name):
         seen.wrong.append(f"generation {place.name} is not what its meta.json tells")
 
 
 def names_of(documents: Documents) -> set[str]:
     """The stable names of a generation; where nothing is served there are none."""
-    return {*documents, "meta.json"} if documents else set()
+    return {name.partition("/")[0] for name in (*documents, "meta.json")} if documents else set()
 
 
 def look_after(case: Case, path: Path) -> Seen:
@@ -166,11 +189,26 @@ def look_after(case: Case, path: Path) -> Seen:
     if not both <= seen.names <= names_of(served):
         seen.wrong.append(f"{sorted(seen.names)} are not the names of {seen.generation}")
     if seen.generation > number > 0:
-        before = path / ".generations" / f"{number:08d}" / "meta.json"
-        if seen.modified < int(before.stat().st_mtime) + 1:
+        before = Seen()
+        _read_generation(path / ".generations" / f"{number:08d}", before)
+        if seen.modified < before.modified + 1:
             seen.wrong.append("the time of modification has not risen")
+        seen.wrong += _wrong_times(before, seen)
     seen.wrong += [f"{each} is for everybody to read" for each in _open_files(path)]
     return seen
+
+
+def _wrong_times(before: Seen, after: Seen) -> list[str]:
+    """A changed document's time rises; that of an unchanged one stays, or rises too.
+
+    It rises when the old file could not be read: that costs a download, and nothing else.
+    """
+    wrong = []
+    for name in before.documents.keys() & after.documents.keys():
+        changed = before.documents[name] != after.documents[name]
+        if after.times[name] < before.times[name] + changed:
+            wrong.append(f"{name} has the time of other bytes")
+    return wrong
 
 
 def _open_files(path: Path) -> list[str]:
@@ -335,9 +373,12 @@ def strike_each(
     "name",
     [
         pytest.param("first generation", marks=pytest.mark.slow),
-        "next generation",
+        pytest.param("next generation", marks=pytest.mark.slow),
         "other formats",
         "eleventh generation",
+        "one of two users changes",
+        pytest.param("one user leaves", marks=pytest.mark.slow),
+        pytest.param("users come", marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_each_call(name: str, tmp_path: Path) -> None:

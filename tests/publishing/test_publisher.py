@@ -5,11 +5,15 @@ import json
 import pytest
 
 from healthd.config import PublishConfig
+from healthd.engines.dialect import EngineName
 from healthd.errors import EngineFailed, PublishError
 from healthd.model import Reason
+from healthd.publishing.files import Notes
 from healthd.publishing.publisher import Clocks, Outcome, Publication
 from healthd.verdict.decision import Decision, Memory, Mode
+from tests.builders import node, vless
 from tests.fakes import make_node
+from tests.publishing.fleets import ENDPOINTS
 
 WALL, MONOTONIC = 1e9, 5000.0
 CLOCKS = Clocks(wall=lambda: WALL, monotonic=lambda: MONOTONIC)
@@ -17,18 +21,19 @@ CLOCKS = Clocks(wall=lambda: WALL, monotonic=lambda: MONOTONIC)
 A, B = make_node("a", tags=["asia"]), make_node("b")
 
 
-def publication(tmp_path, answer=None, **config):
-    """A publication whose engine gives this answer."""
-    asked: list[bytes] = []
+def publication(tmp_path, answer=None, refuses=(), **config):
+    """A publication whose engines give this answer, or refuse what holds one of these words."""
+    asked: list[tuple[EngineName, bytes]] = []
 
-    async def check(document: bytes) -> str | None:
-        asked.append(document)
+    async def ask(engine: EngineName, document: bytes) -> str | None:
+        asked.append((engine, document))
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        found = [word for word in refuses if word.encode() in document]
+        return f"bad {found[0]}" if found else answer
 
     table = PublishConfig(name="users", directory=tmp_path / "public", **config)
-    made = Publication(table, "http://check.test/", check, CLOCKS)
+    made = Publication(table, "http://check.test/", ask, CLOCKS)
     made.directory.prepare()
     made.load()
     return made, asked
@@ -39,9 +44,10 @@ async def test_published_then_unchanged(tmp_path):
     made, asked = publication(tmp_path)
     decision = Decision(mode=Mode.NORMAL, nodes=(A, B), why={"a": "in: up"})
     assert await made.publish(decision) is Outcome.PUBLISHED
-    assert len(asked) == 2  # the automatic configuration and a single one
+    # Xray about the automatic configuration and a single one.
+    assert sorted(engine for engine, _ in asked) == ["sing-box", "xray", "xray"]
     assert await made.publish(decision) is Outcome.UNCHANGED
-    assert len(asked) == 2
+    assert len(asked) == 3
     assert made.published is not None
     assert (made.published.generation, made.published.nodes) == (1, ("a", "b"))
     # A new daemon takes up what is served.
@@ -90,11 +96,144 @@ async def test_write_failure_names_the_path(tmp_path):
 
 async def test_selection_and_formats(tmp_path):
     """`select` takes nodes with one of its tags; only the formats asked for are written."""
-    made, asked = publication(tmp_path, select=("asia", "more"), formats=("links",))
+    made, asked = publication(tmp_path, select=("asia", "more"), formats=("links", "clash"))
     assert (made.takes(A), made.takes(B)) == (True, False)
     await made.publish(Decision(mode=Mode.NORMAL, nodes=(A,)))
-    assert not (tmp_path / "public" / "xray.json").exists()
+    served = {path.name for path in (tmp_path / "public").iterdir() if path.name[0] != "."}
+    assert served == {"links.txt", "clash.yaml", "meta.json"}
     assert asked == []
+
+
+# ---------------------------------------------------------------------------- not every format
+
+
+def read(tmp_path, name):
+    return (tmp_path / "public" / name).read_bytes()
+
+
+def meta(tmp_path):
+    return json.loads(read(tmp_path, "meta.json"))
+
+
+TUIC = node("tuic", endpoint=ENDPOINTS["tuic"])
+XHTTP = node("xhttp", endpoint=ENDPOINTS["reality-xhttp"])
+
+
+async def test_left_out(tmp_path):
+    """A node that a format cannot express is in the others, and meta.json says why not here."""
+    made, _ = publication(tmp_path)
+
+    assert await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, TUIC, XHTTP))) == "published"
+
+    assert meta(tmp_path)["nodes"] == ["a", "tuic", "xhttp"]
+    assert meta(tmp_path)["left_out"] == {
+        "sing-box.json": {"xhttp": "sing-box knows no XHTTP"},
+        "xray.json": {"tuic": "Xray knows no TUIC"},
+    }
+    assert meta(tmp_path)["not_written"] == {}
+    assert made.notes.left_out == meta(tmp_path)["left_out"]
+    assert len(json.loads(read(tmp_path, "xray.json"))) == 3
+
+
+async def test_below_the_floor_a_format_keeps_what_it_has(tmp_path):
+    """Nobody gets a document of too few: the earlier stays to the byte, the others go on."""
+    made, _ = publication(tmp_path)
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, B), floor=2))
+    before = {name: read(tmp_path, name) for name in ("links.txt", "xray.json", "sing-box.json")}
+
+    decision = Decision(mode=Mode.NORMAL, nodes=(A, TUIC), floor=2)
+    assert await made.publish(decision) is Outcome.PUBLISHED
+
+    assert read(tmp_path, "xray.json") == before["xray.json"]
+    assert read(tmp_path, "links.txt") != before["links.txt"]
+    assert b'"tuic"' in read(tmp_path, "sing-box.json")
+    words = "it can express only 1 of 2 nodes, fewer than 2: Xray knows no TUIC"
+    assert meta(tmp_path)["not_written"] == {"xray.json": words} == made.notes.not_written
+    assert await made.publish(decision) is Outcome.UNCHANGED
+
+
+async def test_below_the_floor_without_an_earlier_one(tmp_path):
+    """There is no such document then, and its name leads nowhere."""
+    made, _ = publication(tmp_path)
+
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(TUIC,), floor=1))
+
+    assert not (tmp_path / "public" / "xray.json").is_symlink()
+    assert set(meta(tmp_path)["files"]) == {"links.txt", "clash.yaml", "sing-box.json"}
+    assert set(meta(tmp_path)["not_written"]) == {"xray.json"}
+
+
+async def test_above_the_floor_again(tmp_path):
+    """What meta.json tells is true again, even if every document is the same as before."""
+    made, _ = publication(tmp_path, formats=("links", "xray"))
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, TUIC), floor=1))
+    document = read(tmp_path, "xray.json")
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, TUIC), floor=2))
+    assert set(meta(tmp_path)["not_written"]) == {"xray.json"}
+
+    decision = Decision(mode=Mode.NORMAL, nodes=(A, TUIC), floor=1)
+    assert await made.publish(decision) is Outcome.PUBLISHED
+
+    assert (meta(tmp_path)["not_written"], read(tmp_path, "xray.json")) == ({}, document)
+    again, _ = publication(tmp_path, formats=("links", "xray"))
+    assert again.notes == made.notes
+    assert await again.publish(decision) is Outcome.UNCHANGED
+
+
+async def test_node_that_no_format_expresses(tmp_path):
+    """It changes no document, but the gate is told that it was published, once."""
+    made, _ = publication(tmp_path, formats=("xray",))
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A,)))
+    decision = Decision(mode=Mode.NORMAL, nodes=(A, TUIC))
+
+    assert await made.publish(decision) is Outcome.PUBLISHED
+    assert made.memory.published == ("a", "tuic")
+    assert await made.publish(decision) is Outcome.UNCHANGED
+
+
+async def test_no_format_at_all(tmp_path):
+    """With nothing to write, what is served stays as it is."""
+    made, _ = publication(tmp_path, formats=("xray",))
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A,)))
+    before = read(tmp_path, "meta.json")
+
+    assert await made.publish(Decision(mode=Mode.NORMAL, nodes=(TUIC,))) is Outcome.KEPT
+
+    assert read(tmp_path, "meta.json") == before
+    assert set(made.notes.not_written) == {"xray.json"}
+
+
+async def test_one_node_that_an_engine_refuses(tmp_path):
+    """It does not keep the others from users: it is left out of that document, with the words."""
+    made, asked = publication(tmp_path, refuses=["192.0.2.66"])
+    bad = node("bad", endpoint=vless(address="192.0.2.66"))
+    decision = Decision(mode=Mode.NORMAL, nodes=(A, bad, B))
+
+    assert await made.publish(decision) is Outcome.PUBLISHED
+
+    assert meta(tmp_path)["left_out"] == {
+        "sing-box.json": {"bad": "sing-box refuses it: bad 192.0.2.66"},
+        "xray.json": {"bad": "Xray refuses it: bad 192.0.2.66"},
+    }
+    assert b"192.0.2.66" in read(tmp_path, "clash.yaml")
+    assert b"192.0.2.66" not in read(tmp_path, "xray.json")
+    asked.clear()
+    assert await made.publish(decision) is Outcome.UNCHANGED
+    assert asked == []
+
+
+async def test_refused_for_no_node(tmp_path):
+    """A document that is refused though each part of it is taken must not go live."""
+    made, _ = publication(tmp_path, formats=("sing-box",))
+    ask = made.ask
+
+    async def picky(engine: EngineName, document: bytes) -> str | None:
+        await ask(engine, document)
+        return "too long" if len(json.loads(document)["outbounds"]) > 4 else None
+
+    made.ask = picky
+    with pytest.raises(PublishError, match=r"sing-box\.json is refused by sing-box: too long"):
+        await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, B)))
 
 
 async def test_what_is_served_is_known_again_after_a_failure_behind_the_flip(tmp_path):
@@ -150,12 +289,26 @@ async def test_meta_explains_the_decision(tmp_path):
     )
     await made.publish(decision)
 
-    meta = json.loads((tmp_path / "public" / "meta.json").read_bytes())
-    assert meta["why"] == decision.why
-    assert (meta["mode"], meta["eligible"], meta["in_service"], meta["floor"], meta["held"]) == (
+    told = meta(tmp_path)
+    assert told["why"] == decision.why
+    assert (told["mode"], told["eligible"], told["in_service"], told["floor"], told["held"]) == (
         Mode.NORMAL,
         2,
         1,
         1,
         ["a"],
     )
+
+
+@pytest.mark.parametrize("meta", [b"{", b"[]", b'{"left_out": 1}', b"\xff"])
+async def test_meta_that_is_of_no_use(tmp_path, meta):
+    """Whatever became of meta.json, the next publication mends it."""
+    made, _ = publication(tmp_path)
+    decision = Decision(mode=Mode.NORMAL, nodes=(A,))
+    await made.publish(decision)
+    (tmp_path / "public" / ".current" / "meta.json").write_bytes(meta)
+
+    again, _ = publication(tmp_path)
+
+    assert again.notes == Notes()
+    assert await again.publish(decision) in {Outcome.PUBLISHED, Outcome.UNCHANGED}

@@ -11,6 +11,7 @@ from healthd.config import GateConfig, PublishConfig
 from healthd.errors import PublishError
 from healthd.model import Health
 from healthd.publishing.directory import Published
+from healthd.publishing.files import Notes
 from healthd.publishing.publisher import Outcome, Publication
 from healthd.publishing.service import RETRY, PublishingService, difference
 from healthd.verdict.decision import Candidate, Decision, Memory, Mode, after_publishing
@@ -29,6 +30,8 @@ class FakePublication:
     fail: bool = False
     loads: int = 0
     seen: list[tuple[float, tuple[str, ...] | None]] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
+    next_notes: Notes = field(default_factory=Notes)
 
     def takes(self, _node):
         return True
@@ -39,6 +42,7 @@ class FakePublication:
     async def publish(self, decision: Decision) -> Outcome:
         nodes = None if decision.nodes is None else tuple(node.id for node in decision.nodes)
         self.seen.append((trio.current_time(), nodes))
+        self.notes = self.next_notes
         if self.fail:
             raise PublishError("users", Outcome.FAILED, "disk full")
         if nodes is None:
@@ -250,3 +254,29 @@ async def test_room_that_was_just_taken_is_free_again_in_time(nursery, autojump_
 
     assert (first, stage.fake.seen[-1][1]) == (4, ("c", "d", "e"))
     assert stage.fake.seen[-1][0] - taken < GATE.removal_period
+
+
+async def test_formats_are_told_once_for_each_change(nursery, autojump_clock, tmp_path):
+    """What a format cannot express is logged when it changes, not at every attempt."""
+    stage = Stage(tmp_path)
+    stage.over, stage.health["a"] = True, Health.UP
+    why = {"xray.json": {"a": "Xray knows no TUIC"}}
+    few = {"xray.json": "it can express only 0 of 1 nodes"}
+    with structlog.testing.capture_logs() as logs:
+        nursery.start_soon(stage.service.run)
+        for notes in (Notes(), Notes(why, few), Notes(why, few), Notes(why), Notes(why, few)):
+            stage.fake.next_notes = notes
+            stage.service.touch()
+            await trio.sleep(10)
+
+    told = [each for each in logs if each["event"] in {"nodes_left_out", "format_below_floor"}]
+    assert [(each["event"], each["log_level"]) for each in told] == [
+        ("nodes_left_out", "info"),
+        ("format_below_floor", "warning"),
+        ("format_below_floor", "warning"),
+    ]
+    assert (told[0]["left_out"], told[1]["file"], told[1]["why"]) == (
+        why,
+        "xray.json",
+        few["xray.json"],
+    )
