@@ -17,8 +17,10 @@ from healthd.observing.metrics import Metrics
 from healthd.probing.selfcheck import Fault
 from healthd.publishing.publisher import Publication
 from healthd.publishing.service import PublishingService
+from healthd.serving import sources
 from healthd.serving.control import shown
 from healthd.serving.words import utc
+from healthd.sourcing.status import Status
 from healthd.verdict.board import Board, Record
 
 
@@ -33,6 +35,7 @@ class Surface:
         stalled: Gives nodes whose task is stuck.
         faults: Gives what the monitor lacks, by kind, in words.
         store_problem: Gives what is wrong with the database, in words.
+        sources: Gives how the sources are.
     """
 
     board: Board
@@ -41,6 +44,7 @@ class Surface:
     stalled: Callable[[], Sequence[str]]
     faults: Callable[[], Mapping[Fault, str]]
     store_problem: Callable[[], str | None]
+    sources: Callable[[], Sequence[Status]]
 
     def application(self) -> Starlette:
         """The application to serve."""
@@ -80,6 +84,7 @@ class Surface:
                 "store_problem": self.store_problem(),
                 "nodes": [_node(record, record.node.id in served) for record in self.board],
                 "publications": [_publication(self.publishing, each) for each in publications],
+                "sources": [sources.shown(each) for each in self.sources()],
             }
         )
 
@@ -123,4 +128,6 @@ def _publication(service: PublishingService, publication: Publication) -> dict[s
         "published_at": utc(served.published_at) if served else None,
         "nodes": list(served.nodes) if served else [],
         "why": dict(decision.why) if decision else {},
+        "left_out": publication.notes.left_out,
+        "not_written": publication.notes.not_written,
     }

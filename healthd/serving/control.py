@@ -6,7 +6,7 @@ what the command line says: a note for colleagues, not a proof.
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,12 +19,9 @@ from starlette.routing import Route
 from healthd.errors import OverrideError
 from healthd.model import AdminMode
 from healthd.overriding import Applied, Overriding
-from healthd.serving.words import utc
+from healthd.serving.words import read_body, utc
 from healthd.verdict import overrides
 from healthd.verdict.overrides import Override
-
-MOST = 65536
-"""Bytes of a request's body; an override takes a few hundred."""
 
 
 class _Asked(BaseModel):
@@ -51,10 +48,12 @@ class Control:
     Args:
         overriding: The overrides in force.
         wall: The wall clock.
+        more: What else it offers.
     """
 
     overriding: Overriding
     wall: Callable[[], float] = time.time
+    more: Sequence[Route] = ()
 
     def application(self) -> Starlette:
         """The application to serve."""
@@ -63,6 +62,7 @@ class Control:
                 Route("/api/v1/overrides", self._list, methods=["GET"]),
                 Route("/api/v1/overrides", self._lay, methods=["POST"]),
                 Route("/api/v1/resume", self._resume, methods=["POST"]),
+                *self.more,
             ]
         )
 
@@ -102,7 +102,7 @@ async def _answer(
 ) -> Response:
     """Read the body, act, and answer; what is refused is told in words."""
     try:
-        asked = form.model_validate(json.loads(await _body(request)))
+        asked = form.model_validate(json.loads(await read_body(request)))
         applied = await act(asked)
     except ValidationError as why:
         words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in why.errors())
@@ -118,13 +118,6 @@ async def _answer(
             "kept": applied.kept,
         }
     )
-
-
-async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > MOST:
-        raise ValueError(f"the request must tell its length, of at most {MOST} bytes")
-    return await request.body()
 
 
 def shown(override: Override) -> dict[str, Any]:

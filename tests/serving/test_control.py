@@ -16,8 +16,9 @@ from healthd import startup
 from healthd.cli import cli
 from healthd.errors import StartupError
 from healthd.model import AdminMode
-from healthd.serving.control import MOST, Control
+from healthd.serving.control import Control
 from healthd.serving.server import serve
+from healthd.serving.words import MOST
 from tests.fakes import as_nobody
 from tests.test_overriding import Stage
 
