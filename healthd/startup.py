@@ -6,38 +6,76 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from healthd.config import Config, parse, split_listen
+from healthd.config import Config, included_names, parse, split_listen
 from healthd.engines import process
-from healthd.engines.find import Engine, find_xray
+from healthd.engines.dialect import Engine, EngineName
+from healthd.engines.find import find_engines
 from healthd.errors import ConfigError, Problem, StartupError
 from healthd.probing.check_tls import check_tls
+from healthd.publishing import users
 from healthd.publishing.directory import PublicationDirectory
+from healthd.publishing.users import User, Users
 
 
 def read_config(path: Path) -> Config:
-    """Read and check the configuration file.
+    """Read and check the configuration file, and the files that it includes.
+
+    Raises:
+        ConfigError: one of them cannot be read, or holds faults; all of them are named.
+    """
+    try:
+        text = _read(path)
+    except ValueError as why:
+        raise ConfigError(str(path), [Problem("", str(why))]) from why
+    included, unread = {}, {}
+    for name in included_names(text):
+        try:
+            included[name] = _read(path.parent / name)
+        except ValueError as why:
+            unread[name] = str(why)
+    return parse(text, str(path), included, unread)
+
+
+def read_users(config: Config) -> tuple[User, ...]:
+    """Read and check the users file; nobody where there is none.
 
     Raises:
         ConfigError: it cannot be read, or holds faults; all of them are named.
     """
+    if (file := config.users.file) is None:
+        return ()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read(file)
+    except ValueError as why:
+        raise ConfigError(str(file), [Problem("", f"{why} (users.file names it)")]) from why
+    return users.parse(text, str(file), config.users.tiers)
+
+
+def _read(path: Path) -> str:
+    """The file's text.
+
+    Raises:
+        ValueError: it cannot be read; says why.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as why:
-        raise ConfigError(str(path), [Problem("", f"cannot be read: {why.strerror}")]) from why
+        raise ValueError(f"cannot be read: {why.strerror}") from why
     except UnicodeDecodeError as why:
-        raise ConfigError(str(path), [Problem("", f"is not UTF-8: byte {why.start}")]) from why
-    return parse(text, str(path))
+        raise ValueError(f"is not UTF-8: byte {why.start}") from why
 
 
 def warnings(path: Path, config: Config) -> Iterator[str]:
     """What is legal but hardly meant."""
-    if path.stat().st_mode & stat.S_IROTH:
-        yield f"{path} holds credentials and is world-readable; chmod o-r {path}"
+    of_users = [config.users.file] if config.users.file and config.users.file.exists() else []
+    for file in (path, *(path.parent / name for name in config.include), *of_users):
+        if file.stat().st_mode & stat.S_IROTH:
+            yield f"{file} holds credentials and is world-readable; chmod o-r {file}"
     seen: dict[str, str] = {}
     for node in config.fleet():
         twin = seen.setdefault(node.fingerprint, node.id)
@@ -56,20 +94,46 @@ def warnings(path: Path, config: Config) -> Iterator[str]:
 class Ground:
     """What a configuration needs of this machine, found."""
 
-    engine: Engine
+    engines: Mapping[EngineName, Engine]
+    """Xray always; sing-box if there is one."""
     tls: ssl.SSLContext
+    users: Users | None = None
+    """Who has files of his own; None: everybody has the common ones."""
+
+    @property
+    def engine(self) -> Engine:
+        """Xray."""
+        return self.engines[EngineName.XRAY]
 
 
 def prepare(config: Config) -> Ground:
     """Find what the configuration needs, and make its directories ready; blocks.
 
     Raises:
+        ConfigError: the users file is faulty.
         EngineMissing: there is no Xray.
         StartupError: the machine lacks something else.
     """
-    ground = Ground(find_xray(config.engines.xray), load_tls(config))
+    everyone = read_users(config)
+    ground = Ground(
+        prepare_engines(config),
+        load_tls(config),
+        Users(everyone, config.users.tiers) if everyone else None,
+    )
     prepare_directories(config)
     return ground
+
+
+def prepare_engines(config: Config) -> dict[EngineName, Engine]:
+    """Find the engines, and see that they can trust what they are told to; blocks.
+
+    Raises:
+        EngineMissing: there is no Xray.
+        StartupError: ``engines.ca_file`` cannot be used.
+    """
+    if (file := config.engines.ca_file) is not None:
+        _require_authorities("engines.ca_file", file)
+    return find_engines(config.engines.xray, config.engines.sing_box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +320,18 @@ def load_tls(config: Config) -> ssl.SSLContext:
     Raises:
         StartupError: ``probe.ca_file`` cannot be used.
     """
+    return _require_authorities("probe.ca_file", config.probe.ca_file)
+
+
+def _require_authorities(key: str, file: Path | None) -> ssl.SSLContext:
+    """A context that trusts the authorities of a PEM file.
+
+    Raises:
+        StartupError: it cannot be read, or holds none; ``key`` names it.
+    """
     try:
-        return check_tls(config.probe.ca_file)
+        return check_tls(file)
     except ssl.SSLError as why:
-        message = f"probe.ca_file: {config.probe.ca_file} holds no PEM certificate"
-        raise StartupError(message) from why
+        raise StartupError(f"{key}: {file} holds no PEM certificate") from why
     except OSError as why:
-        message = f"probe.ca_file: cannot read {config.probe.ca_file}: {why.strerror}"
-        raise StartupError(message) from why
+        raise StartupError(f"{key}: cannot read {file}: {why.strerror}") from why

@@ -1,5 +1,6 @@
 """config.toml: every fault at once, each at its key and in words; no credential in any of them."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from healthd.config import (
     GSTATIC,
     Config,
     ProbeConfig,
+    SourceConfig,
+    included_names,
     join_listen,
     parse,
     parse_duration,
@@ -33,6 +36,11 @@ NOT_A_DURATION = 'must be a duration in quotes, such as "30s", "250ms" or "1h30m
 NOT_A_LIST = 'must be a list, such as ["a", "b"]'
 NOT_A_NAME = "must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
 NOT_A_URL = "must be a URL such as https://www.gstatic.com/generate_204"
+NOT_A_PREFIX = (
+    "must be at most 40 letters, digits, '.', '_' or '-', beginning with a letter or digit; "
+    '"" for none'
+)
+NOT_A_HEADER = 'must be one header, such as "Authorization: Bearer TOKEN"'
 NOT_LISTENABLE = 'must be an IP address and port, such as "127.0.0.1:9477"'
 NO_NODES = (
     "nodes: there are none; add a [[nodes]] table with an id and a link, or a [[sources]] table"
@@ -53,6 +61,7 @@ EXPECTED = {
     "bulk-url-of-other-scheme": [f"probe.bulk_url: {NOT_A_URL}"],
     "ca-file-as-number": ["probe.ca_file: must be a path in quotes"],
     "check-url-twice": ["probe.urls: must name one to four check URLs, all different"],
+    "client-refresh-as-number": [f"publish[0].client_refresh: {NOT_A_DURATION}"],
     "control-socket-relative": ["control.socket: must be an absolute path"],
     "control-socket-too-long": [
         "control.socket: is longer than a socket's path can be (107 bytes)"
@@ -86,6 +95,8 @@ EXPECTED = {
     "duration-with-blank": [f"gate.debounce: {NOT_A_DURATION}"],
     "duration-without-unit": [f"probe.interval: {NOT_A_DURATION}"],
     "empty": [NO_NODES, NO_PUBLISH],
+    "engine-ca-file-relative": ["engines.ca_file: must be an absolute path"],
+    "engine-of-hysteria2-unknown": ["engines.hysteria2: must be 'xray' or 'sing-box'"],
     "engine-without-name": ["engines.xray: string should have at least 1 character"],
     "fall-after-never-reached": [f"verdict.fall_after: {never_reached(121, 120)}"],
     "fall-is-zero": ["verdict.fall: input should be greater than or equal to 1"],
@@ -104,9 +115,15 @@ EXPECTED = {
     "floor-above-one": ["gate.floor: input should be less than or equal to 1"],
     "floor-as-truth": ["gate.floor: must be a number, without quotes"],
     "floor-not-a-number": ["gate.floor: input should be less than or equal to 1"],
-    "format-unknown": ["publish[0].formats[0]: must be 'links' or 'xray'"],
+    "format-twice": ["publish[0].formats: must name each format once"],
+    "format-unknown": ["publish[0].formats[0]: must be 'links', 'clash', 'sing-box' or 'xray'"],
     "formats-empty": ["publish[0].formats: must name at least one format"],
     "gate-mode-unknown": ["gate.mode: must be 'top-up', 'freeze', 'all' or 'strict'"],
+    "include-as-text": [f"include: {NOT_A_LIST}"],
+    "include-empty-name": ["include[0]: must be the path of a file"],
+    "include-twice": ["include: must name each file once"],
+    "include-with-nul": ["include[0]: must be the path of a file"],
+    "include-with-number": ["include[0]: must be text in quotes"],
     "keep-nothing": ['store.keep: must be at least "100ms"'],
     "key-twice": ["not TOML: Cannot overwrite a value (at line 4, column 155)"],
     "limit-negative": ["publish[0].limit: input should be greater than or equal to 0"],
@@ -153,20 +170,57 @@ EXPECTED = {
         "probe.urls: must name at least one check URL",
         "verdict.fal: unknown key; did you mean 'fall'?",
         "nodes[0].link: malformed link, host: there is none; a link reads vless://USER@HOST:PORT?…",
-        "nodes[1].link: malformed link, type: 'ws' is not supported, only tcp",
+        (
+            "nodes[1].link: malformed link, type: 'kcp' is not supported, only tcp, ws, "
+            "httpupgrade, grpc, xhttp"
+        ),
         "nodes[1].role: must be 'primary' or 'failover'",
         "log.level: must be 'debug', 'info', 'warning' or 'error'",
         "nodes[1].id: 'de-1' is already taken by nodes[0]",
         NO_PUBLISH,
     ],
+    "sing-box-without-name": ["engines.sing_box: string should have at least 1 character"],
     "slow-clear-zero": ["verdict.slow_clear: input should be greater than 0"],
     "slow-factor-as-text": ["verdict.slow_factor: must be a number, without quotes"],
+    "source-file-relative": ["sources[0].file: must be an absolute path"],
+    "source-header-for-a-file": ["sources[0].header: is sent to a url only; this source is a file"],
+    "source-header-malformed": [f"sources[0].header: {NOT_A_HEADER}"],
+    "source-header-of-our-own": [
+        "sources[0].header: names a header that healthd sets itself; leave it out"
+    ],
+    "source-header-of-two-lines": [f"sources[0].header: {NOT_A_HEADER}"],
+    "source-id-prefix-too-long": [f"sources[0].id_prefix: {NOT_A_PREFIX}"],
+    "source-id-prefix-with-blank": [f"sources[0].id_prefix: {NOT_A_PREFIX}"],
+    "source-max-bytes-too-few": [
+        "sources[0].max_bytes: input should be greater than or equal to 1024"
+    ],
+    "source-max-nodes-zero": ["sources[0].max_nodes: input should be greater than or equal to 1"],
+    "source-name-twice": ["sources[1].name: 'panel' is already taken by sources[0]"],
+    "source-name-with-slash": [f"sources[0].name: {NOT_A_NAME}"],
+    "source-refresh-too-short": ['sources[0].refresh: must be at least "100ms"'],
+    "source-role-unknown": ["sources[0].role: must be 'primary' or 'failover'"],
+    "source-tags-not-a-list": [f"sources[0].tags: {NOT_A_LIST}"],
+    "source-timeout-as-number": [f"sources[0].timeout: {NOT_A_DURATION}"],
+    "source-unknown-key": ["sources[0].refreshh: unknown key; did you mean 'refresh'?"],
+    "source-url-of-other-scheme": [f"sources[0].url: {NOT_A_URL}"],
+    "source-url-with-password": ["sources[0].url: must not carry a user name or password"],
+    "source-user-agent-empty": ["sources[0].user_agent: string should have at least 1 character"],
+    "source-user-agent-of-two-lines": [
+        "sources[0].user_agent: must be one line of plain ASCII, without blanks around it"
+    ],
+    "source-with-two-origins": [
+        "sources[0].file: cannot be given beside a url; make two sources of them"
+    ],
+    "source-without-name": ["sources[0].name: is required"],
+    "source-without-origin": ["sources[0].url: is required, or a file instead"],
+    "sources-with-single-brackets": ["sources: must be tables, each headed [[sources]]"],
     "state-relative": ["paths.state: must be an absolute path"],
     "state-with-nul": ["paths.state: holds a NUL character"],
     "status-as-text": ["probe.expect_status: must be a whole number, without quotes"],
     "status-as-truth": ["probe.expect_status: must be a whole number, without quotes"],
     "status-out-of-range": ["probe.expect_status: input should be greater than or equal to 200"],
     "title-too-long": ["publish[0].title: string should have at most 100 characters"],
+    "title-with-newline": ["publish[0].title: must be one line of printable text"],
     "too-few-clients": [
         (
             "probe.max_clients: must be at least 4: with this deadline and shift, 3 clients "
@@ -183,8 +237,8 @@ EXPECTED = {
     "unknown-section": ["prob: unknown key; did you mean 'probe'?"],
     "unknown-section-far-off": [
         (
-            "wizardry: unknown key; known here: probe, self_check, verdict, gate, nodes, "
-            "publish, paths, engines, http, control, store, log"
+            "wizardry: unknown key; known here: probe, self_check, verdict, gate, include, "
+            "nodes, sources, users, publish, paths, engines, http, control, store, log"
         )
     ],
     "url-as-number": ["self_check.urls[0]: must be a URL in quotes"],
@@ -200,6 +254,18 @@ EXPECTED = {
     "url-with-umlaut": ["probe.urls[0]: must be plain ASCII without blanks"],
     "url-without-bracket": [f"probe.urls[0]: {NOT_A_URL}"],
     "urls-not-a-list": [f"probe.urls: {NOT_A_LIST}"],
+    "users-file-relative": ["users.file: must be an absolute path"],
+    "users-tier-not-a-list": [f"users.tiers.gold: {NOT_A_LIST}"],
+    "users-tier-tag-as-number": ["users.tiers.gold[0]: must be text in quotes"],
+    "users-tier-with-blank": [
+        (
+            "users.tiers: has a tier whose name is not 1 to 64 letters, digits, '.', '_' or "
+            "'-', beginning with a letter or digit"
+        )
+    ],
+    "users-tiers-as-text": [
+        'users.tiers: must be a table, such as tiers = { gold = [], basic = ["basic"] }'
+    ],
     "window-too-small": [
         "verdict.window_failures: cannot exceed verdict.window: it would never be met"
     ],
@@ -211,6 +277,28 @@ def problems_in(text: str) -> list[str]:
         parse(text, "c.toml")
     found = [str(problem) for problem in refused.value.problems]
     assert "\n".join(f"c.toml: {problem}" for problem in found) == str(refused.value)
+    return found
+
+
+def node(node_id: str) -> str:
+    return NODE.replace("de-1", node_id)
+
+
+def including(*names: str) -> str:
+    return f"include = {json.dumps(names)}\n"
+
+
+SOURCE_PREFIXES = [
+    ("panel", ""),
+    ("panel", 'id_prefix = ""'),
+    ("panel", 'id_prefix = "x."'),
+    ("p" * 64, ""),
+]
+
+
+def source(name: str, more: str = "") -> SourceConfig:
+    text = f'[[sources]]\nname = "{name}"\nurl = "http://a.test/sub/1"\n{more}\n{PUBLISH}'
+    (found,) = parse(text).sources
     return found
 
 
@@ -251,6 +339,131 @@ class TestFaults:
         (problem,) = refused.value.problems
         assert (refused.value.path, problem.key) == ("/etc/healthd/config.toml", "publish")
         assert str(refused.value).startswith("/etc/healthd/config.toml: publish: nothing to")
+
+
+class TestInclude:
+    def test_nodes_come_behind_those_of_the_main_file(self):
+        """The main file's nodes come first, then each included file's in the order of the list."""
+        included = {"b.toml": node("b1") + node("b2"), "/srv/a.toml": node("a1")}
+
+        found = parse(including("b.toml", "/srv/a.toml") + node("m1") + PUBLISH, "c", included)
+
+        assert [entry.id for entry in found.nodes] == ["m1", "b1", "b2", "a1"]
+        assert found.include == ("b.toml", "/srv/a.toml")
+
+    def test_nodes_may_all_be_included(self):
+        """A main file without nodes is sound when a file that it includes has some."""
+        found = parse(including("n.toml") + PUBLISH, "c.toml", {"n.toml": node("n1")})
+
+        assert [each.id for each in found.fleet()] == ["n1"]
+
+    def test_an_included_file_without_nodes(self):
+        """No node in any file is as bad as none in the only one; one in some file is enough."""
+        with pytest.raises(ConfigError) as refused:
+            parse(including("n.toml") + PUBLISH, "c.toml", {"n.toml": ""})
+
+        assert [str(problem) for problem in refused.value.problems] == [NO_NODES]
+        assert parse(including("n.toml") + NODE + PUBLISH, "c.toml", {"n.toml": ""}).nodes
+
+    def test_every_fault_of_every_file_at_once(self):
+        """Each fault names its own file and its place there; no link is shown."""
+        included = {
+            "a.toml": f'{node("de-1")}rol = "x"\n[probe]\ninterval = "1s"\n',
+            "b.toml": "nodes = 3",
+            "c.toml": "[[nodes]",
+            "d.toml": node("a-1") + node("a-1"),
+        }
+        text = f"{including(*included, 'e.toml')}[probe]\nurls = []\n{NODE}"
+
+        with pytest.raises(ConfigError) as refused:
+            parse(text, "/etc/main.toml", included, {"e.toml": "cannot be read: No such file"})
+
+        shown = str(refused.value)
+        assert USER not in shown
+        assert shown.splitlines() == [
+            "/etc/main.toml: probe.urls: must name at least one check URL",
+            (
+                "/etc/c.toml: not TOML: Expected ']]' at the end of an array declaration "
+                "(at line 1, column 8)"
+            ),
+            "/etc/main.toml: include[4]: /etc/e.toml cannot be read: No such file",
+            "/etc/a.toml: nodes[0].rol: unknown key; did you mean 'role'?",
+            (
+                "/etc/a.toml: probe: only [[nodes]] tables may be in an included file; put it "
+                "into the main file"
+            ),
+            "/etc/b.toml: nodes: must be tables, each headed [[nodes]]",
+            "/etc/a.toml: nodes[0].id: 'de-1' is already taken by nodes[0] of the main file",
+            "/etc/d.toml: nodes[1].id: 'a-1' is already taken by nodes[0]",
+            f"/etc/main.toml: {NO_PUBLISH}",
+        ]
+
+    def test_the_same_id_in_two_included_files(self):
+        """The file that had it first is named."""
+        with pytest.raises(ConfigError) as refused:
+            parse(
+                including("a.toml", "b.toml") + PUBLISH,
+                "/etc/c.toml",
+                {"a.toml": node("x"), "b.toml": node("y") + node("x")},
+            )
+
+        assert str(refused.value) == (
+            "/etc/b.toml: nodes[1].id: 'x' is already taken by nodes[0] of /etc/a.toml"
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ('include = ["a.toml", "/b.toml"]', ("a.toml", "/b.toml")),
+            ('include = "a.toml"', ()),
+            ('include = [3, "", "a\\u0000b", "c"]', ("c",)),
+            ("include = [", ()),
+            ("", ()),
+        ],
+    )
+    def test_names(self, text, names):
+        """What can be read is named even where the list is malformed: all faults at once."""
+        assert names == included_names(text)
+
+
+class TestSources:
+    def test_prefix_of_ids(self):
+        """Its name and a dash unless told otherwise; short enough for the rest of the id."""
+        assert [source(name, more).prefix for name, more in SOURCE_PREFIXES] == [
+            *("panel-", "", "x.", "p" * 39 + "-")
+        ]
+
+    def test_a_prefix_may_be_shared(self):
+        """Two sources may share a prefix: a node that moves from one to the other keeps its id."""
+        text = "".join(
+            f'[[sources]]\nname = "{name}"\nfile = "/{name}"\nid_prefix = "x-"\n' for name in "ab"
+        )
+
+        assert [each.prefix for each in parse(text + PUBLISH).sources] == ["x-", "x-"]
+
+    @pytest.mark.parametrize("header", ["Authorization: Bearer a b", "X-Key:1", "x_y: =~!"])
+    def test_headers(self, header):
+        """A name and a visible value, as HTTP has them."""
+        assert source("panel", f'header = "{header}"').header == header
+        assert SourceConfig(name="a", url="http://a.test/", header=None).header is None
+
+    def test_user_agent(self):
+        """Panels give a form by it, so it may be any client's."""
+        assert source("panel", 'user_agent = "clash-verge/v2 (x y)"').user_agent.endswith("(x y)")
+
+    def test_tiers(self):
+        """A tier's tags by its name; no tags mean all nodes."""
+        found = parse(f'[users]\ntiers = {{ gold = [], basic = ["a", "b"] }}\n{NODE}{PUBLISH}')
+
+        assert found.users.tiers == {"gold": (), "basic": ("a", "b")}
+
+    def test_secrets_stay_out_of_sight(self):
+        """A subscription's URL and its header are credentials: no repr shows them."""
+        shown = repr(source("panel", 'header = "Authorization: hunter2"'))
+
+        assert "panel" in shown
+        assert "hunter2" not in shown
+        assert "/sub/" not in shown
 
 
 class TestDurations:
@@ -355,19 +568,23 @@ DEFAULTS = {
         "debounce": 2.0,
         "spacing": 5.0,
     },
+    "include": (),
     "nodes": ({"id": "de-1", "link": LINK, "name": None, "role": Role.FAILOVER, "tags": ()},),
+    "sources": (),
+    "users": {"file": None, "tiers": {}},
     "publish": (
         {
             "name": "users",
             "directory": Path("/srv/users"),
-            "formats": ("links", "xray"),
+            "formats": ("links", "clash", "sing-box", "xray"),
             "select": (),
             "limit": 0,
             "title": "",
+            "client_refresh": 3600.0,
         },
     ),
     "paths": {"state": Path("/var/lib/healthd")},
-    "engines": {"xray": "xray"},
+    "engines": {"xray": "xray", "sing_box": "sing-box", "hysteria2": "xray", "ca_file": None},
     "http": {"listen": "127.0.0.1:9477"},
     "control": {"socket": Path("/run/healthd/control.sock")},
     "store": {"keep": 400 * 86400.0, "results": 30 * 86400.0},
@@ -471,12 +688,13 @@ def tables(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Each section's model by name, whether it is one table or a list of them."""
     found = {}
     for name, field in model.model_fields.items():
+        if name == "include":  # a key, not a section
+            continue
         kind = field.annotation
         kind = getattr(kind, "__args__", (kind,))[0]
         assert isinstance(kind, type)
-        if name != "include":  # a key, not a section
-            assert issubclass(kind, BaseModel)
-            found[name] = kind
+        assert issubclass(kind, BaseModel)
+        found[name] = kind
     return found
 
 

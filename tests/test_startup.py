@@ -1,5 +1,6 @@
 """What the machine must offer: each lack has its own message, with the key and the mend."""
 
+import json
 import os
 import socket
 
@@ -29,6 +30,46 @@ def test_unreadable_config(tmp_path):
     ):
         with pytest.raises(ConfigError, match=why):
             startup.read_config(tmp_path / name)
+
+
+def write_including(tmp_path, *names):
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    path.write_text(
+        f"include = {json.dumps(names)}\n"
+        f'[[publish]]\nname = "users"\ndirectory = "{tmp_path}/public"\n'
+    )
+    return path
+
+
+def test_included_files(tmp_path):
+    """Beside the file or anywhere; read anew each time; readable by all is warned about."""
+    path = write_including(tmp_path, "nodes.toml", str(tmp_path / "more" / "nodes.toml"))
+    (tmp_path / "more").mkdir()
+    for place, name in ((tmp_path, "a"), (tmp_path / "more", "b")):
+        (place / "nodes.toml").touch(0o600)
+        (place / "nodes.toml").write_text(f'[[nodes]]\nid = "{name}"\nlink = "{LINK}"\n')
+
+    found = startup.read_config(path)
+    assert [node.id for node in found.fleet()] == ["a", "b"]
+    assert list(startup.warnings(path, found)) == ["nodes 'a' and 'b' are the same endpoint"]
+
+    (tmp_path / "more" / "nodes.toml").chmod(0o644)
+    (tmp_path / "nodes.toml").write_text(f'[[nodes]]\nid = "c"\nlink = "{LINK}"\n')
+    again = startup.read_config(path)
+    assert [node.id for node in again.fleet()] == ["c", "b"]
+    assert f"{tmp_path}/more/nodes.toml holds credentials" in "".join(startup.warnings(path, again))
+
+
+def test_included_files_that_cannot_be_read(tmp_path):
+    """Missing, or not text: all of them at once, with where they were looked for."""
+    (tmp_path / "binary").write_bytes(b"\xff")
+    with pytest.raises(ConfigError) as refused:
+        startup.read_config(write_including(tmp_path, "none.toml", "binary"))
+    assert [str(problem) for problem in refused.value.problems] == [
+        f"include[0]: {tmp_path}/none.toml cannot be read: No such file or directory",
+        f"include[1]: {tmp_path}/binary is not UTF-8: byte 0",
+    ]
 
 
 def test_state_directory(tmp_path):

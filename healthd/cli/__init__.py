@@ -12,10 +12,14 @@ from healthd import __version__
 from healthd.cli.common import clear_errors
 from healthd.cli.engines import engines
 from healthd.cli.history import history, sla
+from healthd.cli.importing import import_nodes
+from healthd.cli.linking import link
 from healthd.cli.overriding import drain, force_down, force_up, maintain, resume
 from healthd.cli.probing import probe
+from healthd.cli.rendering import render
 from healthd.cli.replay import replay
 from healthd.cli.running import check_config, run, status
+from healthd.cli.sources import source
 
 
 def main() -> None:
@@ -54,5 +58,9 @@ for command in (
     history,
     sla,
     replay,
+    import_nodes,
+    render,
+    link,
+    source,
 ):
     cli.add_command(command)

@@ -1,19 +1,13 @@
 """Telling the running daemon what to do with nodes: drain, maintain, force, resume."""
 
-import getpass
 import json
-import os
-import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 
-from healthd import startup
+from healthd.cli.asking import ask_control, author
 from healthd.cli.common import clear_errors, config_option, data, duration, json_option
-from healthd.errors import HealthdError
 from healthd.model import AdminMode
 
 _node_argument = click.argument("patterns", metavar="NODE…", nargs=-1, required=True)
@@ -51,10 +45,10 @@ def _override(mode: AdminMode, help_text: str) -> click.Command:
                 "mode": mode,
                 "seconds": seconds,
                 "reason": reason,
-                "author": _author(),
+                "author": author(),
                 "allow_below_floor": allow_below_floor,
             }
-            _tell(_ask(path, "POST", "overrides", about), as_json)
+            _tell(ask_control(path, "POST", "overrides", about), as_json)
 
     return click.command(name=_NAMES[mode], help=help_text)(command)
 
@@ -94,58 +88,8 @@ def resume(path: Path, patterns: tuple[str, ...], reason: str, as_json: bool) ->
     NODE is an id, or a pattern such as 'hk-*' (in quotes).
     """
     for pattern in patterns:
-        about = {"pattern": pattern, "reason": reason, "author": _author()}
-        _tell(_ask(path, "POST", "resume", about), as_json)
-
-
-def _author() -> str:
-    """Who says so: the person behind sudo, if there is one."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return f"uid {os.getuid()}"
-
-
-def _ask(path: Path, method: str, what: str, body: Any) -> Any:  # noqa: ANN401 - JSON
-    where = startup.read_config(path).control.socket
-    _knock(where)
-    try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(where)), timeout=15) as client:
-            answer = client.request(method, f"http://healthd/api/v1/{what}", json=body)
-        told = answer.json()
-    except (httpx.HTTPError, ValueError) as why:
-        raise HealthdError(f"no answer from healthd on {where} ({type(why).__name__})") from why
-    if answer.status_code == httpx.codes.CONFLICT:
-        click.echo(f"healthd: {told['error']}", err=True)
-        sys.exit(1)
-    if answer.is_error:
-        raise HealthdError(told["error"])
-    return told
-
-
-def _knock(where: Path) -> None:
-    """Connect once for the reason alone: httpx would only say that it could not.
-
-    Raises:
-        HealthdError: nobody is there, or we may not; with the mend.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(where))
-        except FileNotFoundError:
-            words = f"healthd is not running with this configuration: there is no {where}"
-        except ConnectionRefusedError:
-            words = f"healthd has died: nobody listens on {where}; start it again"
-        except PermissionError:
-            words = (
-                f"no right to use {where}; run this as root or as healthd's user, or join the "
-                "group of the socket"
-            )
-        except OSError as why:
-            words = f"cannot reach healthd on {where}: {why.strerror}"
-        else:
-            return
-    raise HealthdError(words)
+        about = {"pattern": pattern, "reason": reason, "author": author()}
+        _tell(ask_control(path, "POST", "resume", about), as_json)
 
 
 def _tell(told: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON

@@ -15,7 +15,6 @@ from rich.table import Table
 from healthd import oneshot, startup
 from healthd.cli.common import STYLES, clear_errors, config_option, errors, json_option
 from healthd.config import Config
-from healthd.engines import find
 from healthd.model import Node, Outcome, Result
 
 
@@ -32,11 +31,11 @@ def probe(path: Path, nodes: tuple[str, ...], link: str | None, as_json: bool) -
     """
     config = _config_for_probe(path, link)
     fleet = oneshot.fleet_of_link(_read_link(link)) if link else _chosen(config, nodes)
-    engine = find.find_xray(config.engines.xray)
+    engines = startup.prepare_engines(config)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("probing", total=len(fleet))
         advance = partial(progress.advance, task)
-        results = trio.run(oneshot.probe, fleet, config, engine.path, advance)
+        results = trio.run(oneshot.probe, fleet, config, engines, advance)
     _print_results(results, as_json)
     sys.exit(any(result.outcome is not Outcome.SUCCESS for _, result in results))
 

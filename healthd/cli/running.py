@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 import trio
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from healthd import daemon, oneshot, startup
+from healthd.cli.asking import ask_status
 from healthd.cli.common import STYLES, clear_errors, config_option, json_option
-from healthd.config import Config, join_listen, split_listen
-from healthd.engines import find
-from healthd.errors import HealthdError
+from healthd.engines.carrying import DIALECTS
 from healthd.model import IN_SERVICE
+from healthd.sourcing import files as sources
 
 
 @click.command()
@@ -32,20 +31,28 @@ def run(path: Path) -> None:
 @config_option
 @clear_errors
 def check_config(path: Path) -> None:
-    """Check a configuration, and ask Xray about its nodes."""
+    """Check a configuration, and ask the engines about its nodes."""
     config = startup.read_config(path)
     for warning in startup.warnings(path, config):
         click.echo(f"warning: {warning}", err=True)
-    engine = find.find_xray(config.engines.xray)
+    users = startup.read_users(config)
+    engines = startup.prepare_engines(config)
     startup.load_tls(config)
     startup.check_directories(config)
-    refused = trio.run(oneshot.refused, engine.path, config.fleet())
+    refused = trio.run(oneshot.refused, config.fleet(), config, engines)
     for node_id, words in refused.items():
-        click.echo(f"{path}: node {node_id!r}: Xray refuses it: {words}", err=True)
+        click.echo(f"{path}: node {node_id!r}: {words}", err=True)
     if refused:
         sys.exit(2)
+    for source in config.sources:
+        if source.file is not None:
+            counts = sources.look(source).counts
+            told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+            click.echo(f"{path}: source {source.name!r}: {told}")
     nodes, tables = len(config.nodes), len(config.publish)
-    click.echo(f"{path}: sound; {nodes} nodes, {tables} publications, Xray {engine.version}")
+    versions = ", ".join(f"{DIALECTS[name].title} {each.version}" for name, each in engines.items())
+    people = f"{len(users)} users, " if users else ""
+    click.echo(f"{path}: sound; {nodes} nodes, {tables} publications, {people}{versions}")
 
 
 @click.command()
@@ -57,7 +64,7 @@ def status(path: Path, as_json: bool) -> None:
 
     Exits 1 when a node is out of service.
     """
-    state = _ask_daemon(startup.read_config(path))
+    state = ask_status(startup.read_config(path))
     if as_json:
         click.echo(json.dumps(state, indent=2))
     else:
@@ -70,25 +77,20 @@ def status(path: Path, as_json: bool) -> None:
             )
             for node_id in each["held"]:
                 console.print(f"  [yellow]held {escape(node_id)}[/] {escape(each['why'][node_id])}")
+            for file, why in each["not_written"].items():
+                console.print(f"  [yellow]{file} is not written anew:[/] {escape(why)}")
+            for file, nodes in each["left_out"].items():
+                ids = ", ".join(f"{node_id} ({why})" for node_id, why in nodes.items())
+                console.print(f"  {file} is without {escape(ids)}", soft_wrap=True)
+        for source in state["sources"]:
+            if not source["ok"]:
+                name = f"source {escape(source['name'])}"
+                console.print(f"[red]{name}:[/] {escape(source['why'])}")
         for fault, words in state["self_check_faults"].items():
             console.print(f"[red]the monitor itself is at fault: {fault}:[/] {escape(words)}")
         if state["store_problem"]:
             console.print(f"[yellow]nothing is being kept:[/] {escape(state['store_problem'])}")
     sys.exit(any(node["health"] not in IN_SERVICE for node in state["nodes"]))
-
-
-def _ask_daemon(config: Config) -> Any:  # noqa: ANN401 - JSON
-    host, port = split_listen(config.http.listen)
-    where = join_listen(host, port)
-    try:
-        answer = httpx.get(f"http://{where}/api/v1/status", timeout=10, trust_env=False)
-        answer.raise_for_status()
-        return answer.json()
-    except (httpx.HTTPError, ValueError) as why:
-        raise HealthdError(
-            f"no healthd answers on {config.http.listen} ({type(why).__name__}); "
-            "is it running with this configuration?"
-        ) from why
 
 
 def status_table(state: Any) -> Table:  # noqa: ANN401 - JSON

@@ -5,34 +5,39 @@ a value is quoted only where it cannot be a secret. Durations are strings ("30s"
 seconds once parsed.
 """
 
-from healthd.config.parsing import parse
-from healthd.config.sections import (
+from healthd.config.fleet import NodeConfig, SourceConfig, UsersConfig
+from healthd.config.including import included_names
+from healthd.config.judging import (
     CLOUDFLARE,
     GSTATIC,
-    Config,
     GateConfig,
     GateMode,
-    LogConfig,
     ProbeConfig,
-    PublishConfig,
-    StoreConfig,
     VerdictConfig,
 )
+from healthd.config.parsing import parse, parse_included
+from healthd.config.sections import Config, FormatName, LogConfig, PublishConfig, StoreConfig
 from healthd.config.values import join_listen, parse_duration, split_listen
 
 __all__ = [
     "CLOUDFLARE",
     "GSTATIC",
     "Config",
+    "FormatName",
     "GateConfig",
     "GateMode",
     "LogConfig",
+    "NodeConfig",
     "ProbeConfig",
     "PublishConfig",
+    "SourceConfig",
     "StoreConfig",
+    "UsersConfig",
     "VerdictConfig",
+    "included_names",
     "join_listen",
     "parse",
     "parse_duration",
+    "parse_included",
     "split_listen",
 ]

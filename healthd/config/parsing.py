@@ -1,131 +1,142 @@
-"""The text of config.toml -> a Config, or every fault in it in the operator's words. Pure."""
+"""The text of config.toml and of what it includes -> a Config, or every fault at once. Pure."""
 
-import difflib
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from healthd.config.sections import SECTIONS, Config
+from healthd.config.fleet import NodeConfig
+from healthd.config.including import Included, load, place_of
+from healthd.config.section import Section
+from healthd.config.sections import Config
+from healthd.config.words import problems_of
 from healthd.errors import ConfigError, Problem
 
+_Model = TypeVar("_Model", bound=Section)
 
-def parse(text: str, path: str = "config.toml") -> Config:
-    """Return the configuration that ``text`` describes.
+
+class _File(NamedTuple):
+    """One file as TOML has it."""
+
+    path: str
+    """Empty for config.toml itself."""
+    data: Mapping[str, Any]
+
+
+def parse(
+    text: str,
+    path: str = "config.toml",
+    included: Mapping[str, str] | None = None,
+    unread: Mapping[str, str] | None = None,
+) -> Config:
+    """Return the configuration that ``text`` describes, with the nodes of the included files.
+
+    Args:
+        text: The file's text.
+        path: Where it is, for messages; included files lie beside it.
+        included: The text of each file that ``include`` names, by that name.
+        unread: Why a file that it names could not be read.
 
     Raises:
         ConfigError: with every problem found, each at its key.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as why:
-        raise ConfigError(path, [Problem("", f"not TOML: {why}")]) from None
-    except (ValueError, RecursionError) as why:  # a number of 5,000 digits, 1,000 brackets
-        raise ConfigError(path, [Problem("", f"not TOML: {type(why).__name__}")]) from None
     problems: list[Problem] = []
-    config = None
-    try:
-        config = Config.model_validate(data)
-    except ValidationError as invalid:
-        problems += [problem for error in invalid.errors() for problem in _problems(error)]
-    problems += _duplicates(data, "nodes", "id")
-    problems += _duplicates(data, "sources", "name")
-    problems += _duplicates(data, "publish", "name")
-    problems += _duplicates(data, "publish", "directory")
-    problems += _missing_sections(data)
+    main = _loaded(text, "", problems)
+    if main is None:
+        raise ConfigError(path, problems)
+    config = _validated(Config, main, problems)
+    others = _others(main, path, included or {}, unread or {}, problems)
+    more = [_validated(Included, file, problems) for file in others]
+    every = [main, *others]
+    problems += _duplicates(every, "nodes", "id")
+    for table, key in (("sources", "name"), ("publish", "name"), ("publish", "directory")):
+        problems += _duplicates([main], table, key)
+    problems += _missing_sections(main, every)
     if problems or config is None:
         raise ConfigError(path, problems)
-    return config
+    nodes = (*config.nodes, *(node for each in more if each for node in each.nodes))
+    return config.model_copy(update={"nodes": nodes})
 
 
-def _duplicates(data: Mapping[str, Any], table: str, key: str) -> Iterator[Problem]:
-    first: dict[str, int] = {}
-    for index, entry in enumerate(_entries(data, table)):
-        value = entry.get(key)
-        if isinstance(value, str) and key == "directory":
-            value = str(Path(value))  # a trailing slash makes no other directory
-        if isinstance(value, str) and first.setdefault(value, index) != index:
-            where = f"{table}[{index}].{key}"
-            yield Problem(where, f"{value!r} is already taken by {table}[{first[value]}]")
+def parse_included(text: str, path: str) -> tuple[NodeConfig, ...]:
+    """The nodes of a file that may be included.
+
+    Raises:
+        ConfigError: with every problem found, each at its key.
+    """
+    problems: list[Problem] = []
+    file = _loaded(text, path, problems)
+    found = None if file is None else _validated(Included, file, problems)
+    problems += _duplicates([] if file is None else [file], "nodes", "id")
+    if problems or found is None:
+        raise ConfigError(path, problems)
+    return found.nodes
 
 
-def _missing_sections(data: Mapping[str, Any]) -> Iterator[Problem]:
-    if not any(data.get(table) for table in ("nodes", "include", "sources")):
+def _loaded(text: str, path: str, problems: list[Problem]) -> _File | None:
+    try:
+        return _File(path, load(text))
+    except ValueError as why:
+        problems.append(Problem("", str(why), path))
+        return None
+
+
+def _others(
+    main: _File,
+    path: str,
+    included: Mapping[str, str],
+    unread: Mapping[str, str],
+    problems: list[Problem],
+) -> list[_File]:
+    """The included files that can be looked into."""
+    found = []
+    for index, name in enumerate(_listed(main, "include")):
+        if not isinstance(name, str):
+            continue  # told already
+        place = place_of(name, path)
+        if name in included:
+            found.append(_loaded(included[name], place, problems))
+        elif name in unread:
+            problems.append(Problem(f"include[{index}]", f"{place} {unread[name]}"))
+    return [file for file in found if file is not None]
+
+
+def _validated(model: type[_Model], file: _File, problems: list[Problem]) -> _Model | None:
+    try:
+        return model.model_validate(file.data)
+    except ValidationError as invalid:
+        for error in invalid.errors():
+            problems += problems_of(error, file.path)
+        return None
+
+
+def _duplicates(files: Sequence[_File], table: str, key: str) -> Iterator[Problem]:
+    first: dict[str, tuple[str, int]] = {}
+    for file in files:
+        for index, entry in enumerate(_listed(file, table)):
+            value = entry.get(key) if isinstance(entry, dict) else None
+            if not isinstance(value, str):
+                continue
+            if key == "directory":
+                value = str(Path(value))  # a trailing slash makes no other directory
+            here = (file.path, index)
+            there, other = first.setdefault(value, here)
+            if (there, other) != here:
+                of = f" of {there or 'the main file'}" if there != file.path else ""
+                why = f"{value!r} is already taken by {table}[{other}]{of}"
+                yield Problem(f"{table}[{index}].{key}", why, file.path)
+
+
+def _missing_sections(main: _File, every: Sequence[_File]) -> Iterator[Problem]:
+    unknown = len(_listed(main, "include")) >= len(every)  # a file that could not be looked into
+    if not (unknown or main.data.get("sources") or any(file.data.get("nodes") for file in every)):
         why = "there are none; add a [[nodes]] table with an id and a link, or a [[sources]] table"
         yield Problem("nodes", why)
-    if not data.get("publish"):
+    if not main.data.get("publish"):
         yield Problem("publish", "nothing to publish; add a [[publish]] table with a directory")
 
 
-def _entries(data: Mapping[str, Any], table: str) -> Sequence[Mapping[str, Any]]:
-    entries = data.get(table)
-    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
-
-
-_WORDS = {
-    "missing": "is required",
-    "int_type": "must be a whole number, without quotes",
-    "int_from_float": "must be a whole number, without quotes",
-    "float_type": "must be a number, without quotes",
-    "string_type": "must be text in quotes",
-    "path_type": "must be a path in quotes",
-    "tuple_type": 'must be a list, such as ["a", "b"]',
-    "string_pattern_mismatch": (
-        "must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
-    ),
-}
-"""Pydantic's kinds of faults in the operator's words."""
-
-_TABLES = {"nodes", "sources", "publish"}
-
-
-def _problems(error: ErrorDetails) -> list[Problem]:
-    """One of pydantic's faults in the operator's words. Its ``input`` is never shown."""
-    location, context, kind = error["loc"], error.get("ctx", {}), error["type"]
-    if kind == "healthd":
-        return [Problem(_dotted((*location, key)), why) for key, why in context["found"]]
-    return [Problem(_dotted(location), _why(kind, location, context, error["msg"]))]
-
-
-def _why(kind: str, location: Sequence[int | str], context: Mapping[str, Any], message: str) -> str:
-    table = str(location[0])
-    match kind:
-        case "extra_forbidden":
-            return _unknown_key(location)
-        case "model_type" | "dict_type":
-            head = f"[[{table}]]" if table in _TABLES else f"[{table}]"
-            return f"must be a table, headed {head}"
-        case "tuple_type" if len(location) == 1:
-            return f"must be tables, each headed [[{table}]]"
-        case "value_error" if location[-1] == "listen":
-            return 'must be an IP address and port, such as "127.0.0.1:9477"'
-        case "value_error":
-            words = str(context.get("error", message))
-        case "literal_error" | "enum":
-            words = f"must be {context['expected']}"
-        case _:
-            words = _WORDS.get(kind, message[:1].lower() + message[1:])
-    return words
-
-
-def _dotted(location: Sequence[int | str]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _unknown_key(location: Sequence[int | str]) -> str:
-    known = _keys_at(location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-    return f"unknown key; {hint}"
-
-
-def _keys_at(location: Sequence[int | str]) -> list[str]:
-    """The keys that the section at this place may have."""
-    model = SECTIONS[str(location[0])] if location else Config
-    return list(model.model_fields)
+def _listed(file: _File, table: str) -> Sequence[Any]:
+    entries = file.data.get(table)
+    return entries if isinstance(entries, list) else []

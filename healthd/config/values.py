@@ -100,6 +100,16 @@ def _absolute(path: Path) -> Path:
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
+def _file_name(name: str) -> str:
+    if not name or "\0" in name:
+        raise ValueError("must be the path of a file")
+    return name
+
+
+IncludedFile = Annotated[str, AfterValidator(_file_name)]
+"""As the operator wrote it: absolute, or relative to the file it is named in."""
+
+
 def split_listen(listen: str) -> tuple[str, int]:
     """Return host and port of "127.0.0.1:9477" or "[::1]:9477"."""
     host, _, port = listen.rpartition(":")
