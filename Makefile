@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # An Xray on PATH is used as it is; otherwise one is obtained into the user's cache, once.
+# sing-box comes with the environment.
 ENGINES := $(VENV)/.engines
 
 # Rooms without I/O: every line and branch is tested.
-PURE := "healthd/endpoints.py,healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/xray.py,healthd/engines/socks.py,healthd/replay/*"
+PURE := "healthd/endpoints.py,healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/about.py,healthd/publishing/clash.py,healthd/publishing/clash_limits.py,healthd/publishing/clash_proxy.py,healthd/publishing/formats.py,healthd/publishing/files.py,healthd/publishing/meta.py,healthd/publishing/users/*,healthd/publishing/singbox.py,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/singbox_limits.py,healthd/engines/carrying.py,healthd/engines/dialect.py,healthd/engines/reasons.py,healthd/engines/singbox.py,healthd/engines/singbox_outbound.py,healthd/engines/xray.py,healthd/engines/xray_limits.py,healthd/engines/xray_outbound.py,healthd/engines/socks.py,healthd/replay/*"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -54,7 +55,7 @@ clean:
 $(READY): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade "pip>=25.1"
-	$(BIN)/pip install -q --editable . --group dev
+	$(BIN)/pip install -q --editable '.[sing-box]' --group dev
 	@touch $@
 
 $(ENGINES): $(READY)

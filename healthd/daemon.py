@@ -5,25 +5,28 @@ starts it again, and the published files outlive it.
 """
 
 import signal
+import ssl
 import time
 from collections.abc import Awaitable, Mapping
-from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
 
 from healthd import __version__, accounting, startup
-from healthd.config import Config, GateConfig, VerdictConfig, join_listen
+from healthd.config import Config, GateConfig, SourceConfig, VerdictConfig, join_listen
 from healthd.desk import Desk, bulk_server_judged
-from healthd.engines.check import check
+from healthd.engines.dialect import EngineName
+from healthd.engines.program import Programs, programs
 from healthd.engines.tunnels import Tunnels
 from healthd.errors import ConfigError, HealthdError, Problem
 from healthd.model import IN_SERVICE, Node, Result
 from healthd.observing import logs
 from healthd.observing.metrics import Metrics
 from healthd.observing.sdnotify import SystemdNotifier
+from healthd.observing.sources import SourceCollector
 from healthd.overriding import Overriding
+from healthd.probing.check_tls import check_tls
 from healthd.probing.direct import DirectCheck
 from healthd.probing.lag import LoopWatch
 from healthd.probing.prober import Prober
@@ -31,9 +34,15 @@ from healthd.probing.resources import ResourceWatch
 from healthd.probing.selfcheck import Fault, SelfCheck
 from healthd.publishing.publisher import Clocks, Publication
 from healthd.publishing.service import PublishingService
+from healthd.publishing.verifying import asker
 from healthd.serving.app import Surface
 from healthd.serving.control import Control
 from healthd.serving.server import serve
+from healthd.serving.sources import routes as source_routes
+from healthd.sourcing.fetching import Answer, fetch
+from healthd.sourcing.service import Sources
+from healthd.sourcing.shelf import DIRECTORY as SHELF
+from healthd.sourcing.shelf import Shelf
 from healthd.store.restoring import restore
 from healthd.store.service import FILE, Store
 from healthd.verdict.board import Board
@@ -106,12 +115,13 @@ class Daemon:
         self._config = config
         self._ground = ground
         self._systemd = systemd
+        self._panel_tls = _panel_tls(config, ground)
         self._board = Board()
         self._metrics = Metrics(
             self._board,
             lambda: self._publishing.publications,
             lambda: self._publishing.decisions,
-            ground.engine.version,
+            ground.engines,
         )
         self._store = Store(
             config.paths.state / FILE,
@@ -128,11 +138,24 @@ class Daemon:
         self._resources = ResourceWatch(
             [table.directory for table in config.publish], self._self_check.note_shortages
         )
-        self._desk = Desk(self._metrics, self._store, self._self_check, self._touch)
+        self._sources = Sources(
+            nursery,
+            self._fetch,
+            Shelf(config.paths.state / SHELF),
+            changed=self._renew_fleet,
+        )
+        self._metrics.registry.register(SourceCollector(self._sources.statuses))
+        self._desk = Desk(
+            self._metrics,
+            self._store,
+            self._self_check,
+            self._touch,
+            self._engine_of,
+        )
         self._publishing = PublishingService(
             self._publications(config),
             candidates=lambda: [record.candidate for record in self._board],
-            first_round_over=self._board.all_judged,
+            first_round_over=self._all_judged,
             first_round_ends=trio.current_time() + FIRST_ROUND * config.probe.interval,
             monitor_ok=lambda: self._self_check.ok,
             interval=self._interval,
@@ -162,11 +185,14 @@ class Daemon:
             self._watchers.stalled,
             lambda: self._self_check.faults,
             lambda: self._store.problem,
+            self._sources.statuses,
         )
         host, port = sockets.http.getsockname()[:2]
         await self._nursery.start(serve, surface.application(), sockets.http)
-        await self._nursery.start(serve, Control(self._overriding).application(), sockets.control)
-        self._watchers.apply(self._config.fleet(), self._config.probe, self._config.verdict)
+        control = Control(self._overriding, more=source_routes(self._sources.accept))
+        await self._nursery.start(serve, control.application(), sockets.control)
+        self._watchers.apply(self._fleet(), self._config.probe, self._config.verdict)
+        self._sources.start()
         for service in (
             self._publishing.run,
             self._overriding.run,
@@ -188,7 +214,7 @@ class Daemon:
         log.info(
             "daemon_started",
             version=__version__,
-            xray=self._ground.engine.version,
+            engines={name: engine.version for name, engine in self._ground.engines.items()},
             nodes=len(self._board),
             listen=join_listen(host, port),
         )
@@ -196,13 +222,32 @@ class Daemon:
     async def _remember(self) -> None:
         """Take up what the last run knew; without it the daemon starts all the same."""
         loaded = await trio.to_thread.run_sync(self._store.open_and_load)
-        fleet, now = self._config.fleet(), trio.current_time()
+        await self._sources.recall(self._config.sources)
+        fleet, now = self._fleet(), trio.current_time()
         self._board.replace(fleet, now)
         known = restore(loaded, fleet, now=now, wall=time.time())
         self._board.restore(known)
         self._overriding.take_up(loaded.overrides)
         self._tell_store()
         log.info("state_restored", nodes=len(known), overrides=len(self._overriding.laid))
+
+    def _fleet(self) -> tuple[Node, ...]:
+        """The nodes of the configuration and of its sources, in failover order."""
+        return self._sources.join(self._config.fleet())
+
+    def _renew_fleet(self) -> None:
+        """A source has other nodes now: as in a reload, who is the same keeps all he has."""
+        self._watchers.apply(self._fleet(), self._config.probe, self._config.verdict)
+        self._overriding.apply()  # this also has the publications looked at
+        self._tell_store()
+        log.info("fleet_changed", nodes=len(self._board))
+
+    def _fetch(self, source: SourceConfig, etag: str) -> Awaitable[Answer | None]:
+        return fetch(source, self._panel_tls, etag)
+
+    def _all_judged(self) -> bool:
+        """Whether all nodes have had a verdict, those included that sources are to tell."""
+        return self._sources.all_known() and self._board.all_judged()
 
     def _tell_store(self) -> None:
         """What the store must know of the configuration."""
@@ -231,6 +276,9 @@ class Daemon:
     def _probe(self, node: Node, *, recheck: bool, confirm: bool, bulk: bool) -> Awaitable[Result]:
         return self._prober.probe(node, recheck=recheck, confirm=confirm, bulk=bulk)
 
+    def _engine_of(self, node: Node) -> EngineName | None:
+        return self._tunnels.engine_of(node)
+
     def _touch(self) -> None:
         self._publishing.touch()
 
@@ -252,14 +300,14 @@ class Daemon:
 
     def _new_prober(self) -> Prober:
         probe = self._config.probe
-        tunnels = Tunnels(
-            self._ground.engine.path,
+        self._tunnels = tunnels = Tunnels(
+            self._programs(),
             self._nursery,
+            hysteria2=self._config.engines.hysteria2,
             shift_mates=self._watchers.shift_mates,
             shift=probe.shift_length,
             max_clients=probe.max_clients,
             shift_clients=probe.shift_clients,
-            owner=_owner(self._config),
             on_start=self._desk.engine_started,
         )
         self._metrics.clients.set_function(lambda: tunnels.clients)
@@ -279,10 +327,22 @@ class Daemon:
             on_bulk_server=bulk_server_judged,
         )
 
+    def _programs(self) -> Programs:
+        """The engines that were found, as this daemon starts them."""
+        return programs(
+            self._ground.engines,
+            owner=_owner(self._config),
+            ca_file=self._config.engines.ca_file,
+        )
+
     def _publications(self, config: Config) -> list[Publication]:
-        ask = partial(check, self._ground.engine.path, owner=_owner(config))
+        ask = asker(self._programs(), self._ground.engines.get(EngineName.SING_BOX))
         clocks = Clocks(time.time, trio.current_time)
-        made = [Publication(table, config.probe.urls[0], ask, clocks) for table in config.publish]
+        url, status = config.probe.urls[0], config.probe.expect_status
+        made = [
+            Publication(table, url, ask, clocks, status, self._ground.users)
+            for table in config.publish
+        ]
         for publication in made:
             publication.load()
         return made
@@ -329,8 +389,10 @@ class Daemon:
 
     def _take_up(self, config: Config, ground: startup.Ground) -> None:
         self._config, self._ground = config, ground
+        self._panel_tls = _panel_tls(config, ground)
         logs.configure(config.log)
-        self._watchers.apply(config.fleet(), config.probe, config.verdict)
+        self._sources.apply(config.sources)
+        self._watchers.apply(self._fleet(), config.probe, config.verdict)
         # A new one even if nothing changed: refused nodes get another chance, the engine may be a
         # newer one. The clients of the old one end with their shift.
         self._prober = self._new_prober()
@@ -339,9 +401,18 @@ class Daemon:
         self._self_check.apply(self._direct_check(), config.probe.interval)
         self._resources.directories = tuple(table.directory for table in config.publish)
         self._tell_store()
-        self._metrics.engine_is(ground.engine.version)
+        self._metrics.engines_are(ground.engines)
         for table in config.publish:
             self._metrics.announce(table.name)
+
+
+def _panel_tls(config: Config, ground: startup.Ground) -> ssl.SSLContext:
+    """What verifies sources: the system's authorities, whatever else the check URLs need."""
+    if config.probe.ca_file is None:
+        return ground.tls
+    tls = check_tls(None)
+    tls.load_verify_locations(config.probe.ca_file)
+    return tls
 
 
 def _refuse_fixed(path: Path, before: Config, after: Config) -> None:

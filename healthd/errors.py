@@ -36,6 +36,8 @@ class Problem:
 
     key: str
     why: str
+    file: str = ""
+    """Which file, when it is not the one that the error speaks of."""
 
     def __str__(self) -> str:
         return f"{self.key}: {self.why}" if self.key else self.why
@@ -47,7 +49,7 @@ class ConfigError(HealthdError):
     def __init__(self, path: str, problems: Sequence[Problem]) -> None:
         self.path = path
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"{path}: {problem}" for problem in self.problems))
+        super().__init__("\n".join(f"{each.file or path}: {each}" for each in self.problems))
 
 
 class LinkError(HealthdError):
@@ -81,9 +83,9 @@ class EngineMissing(EngineError):
 
     def __init__(self, engine: str, why: str) -> None:
         self.engine = engine
-        super().__init__(
-            f"{engine}: {why}; run 'healthd engines install', or set engines.{engine} to its path"
-        )
+        key = f"engines.{engine.replace('-', '_')}"
+        mend = f"run 'healthd engines install', or set {key} to its path"
+        super().__init__(f"{engine}: {why}; {mend}")
 
 
 class EngineFailed(EngineError):

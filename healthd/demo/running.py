@@ -67,7 +67,9 @@ def write_config(
     """
     sections: dict[str, Any] = {name: dict(section) for name, section in QUICK.items()}
     sections["probe"]["urls"] = [check.url for check in fleet.checks]
-    sections["engines"] = {"xray": fleet.xray}
+    sections["engines"] = {name.replace("-", "_"): path for name, path in fleet.engines.items()}
+    if fleet.ca_file:
+        sections["engines"]["ca_file"] = str(fleet.ca_file)
     sections["paths"] = {"state": str(directory / "state")}
     sections["http"] = {"listen": "127.0.0.1:0"}
     sections["control"] = {"socket": str(directory / "control.sock")}
@@ -171,7 +173,8 @@ class RunningDaemon:
             text = base64.b64decode((self.public / "links.txt").read_bytes(), validate=False)
         except FileNotFoundError:
             return []
-        return [unquote(line.rpartition("#")[2]) for line in text.decode().splitlines()]
+        lines = [line for line in text.decode().splitlines() if not line.startswith("#")]
+        return [unquote(line.rpartition("#")[2]) for line in lines]
 
     def xray_remarks(self) -> list[str]:
         """Names in the published xray.json, without the automatic one."""

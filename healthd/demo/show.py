@@ -1,7 +1,7 @@
 """`healthd demo`: the whole job on a real fleet on loopback, step by step, each step asserted.
 
-Four REALITY servers, their TLS target, two check URLs and a daemon with quick timings. The primary
-is killed, another node is replaced by one that accepts connections and carries nothing, the check
+Four servers of different protocols, two check URLs and a daemon with quick timings. The primary is
+killed, another node is replaced by one that accepts connections and carries nothing, the check
 URLs are stopped, and all is brought back; then all nodes die at once. Each time the published file
 must follow, or stay.
 """
@@ -20,7 +20,13 @@ from healthd.demo.fleet import Fleet, open_fleet
 from healthd.demo.running import RunningDaemon, start_daemon, write_config
 from healthd.engines.find import find_xray
 
-NODES = ("hk-1", "jp-1", "sg-1", "de-1")
+NODES = {
+    "hk-1": "vless-reality-vision",
+    "jp-1": "hysteria2",
+    "sg-1": "trojan-tls",
+    "de-1": "ss-2022",
+}
+"""The nodes, and what kind of server each is."""
 PRIMARY = "hk-1"
 STEP_LIMIT = 25.0
 """Seconds a step may take; with the quick timings each needs about ten."""
@@ -50,7 +56,7 @@ async def _demo(xray: str, console: Console, keep: bool) -> str | None:
     directory = Path(tempfile.mkdtemp(prefix="healthd-demo-"))
     failed: str | None = f"the demo took over {TOTAL_LIMIT:.0f} s"
     with trio.move_on_after(TOTAL_LIMIT) as limit:
-        async with open_fleet(xray, NODES, checks=2) as fleet:
+        async with open_fleet(xray, list(NODES), kinds=NODES, checks=2) as fleet:
             config = write_config(fleet, directory, roles={PRIMARY: "primary"})
             async with start_daemon(config) as daemon:
                 stage = _Stage(fleet, daemon, console)

@@ -7,6 +7,7 @@ from healthd import oneshot
 from healthd.config import parse
 from healthd.demo import checkurl
 from healthd.demo.fleet import Fleet, open_fleet
+from healthd.engines.dialect import Engine, EngineName
 from healthd.model import Outcome, Reason, Result
 
 
@@ -29,7 +30,8 @@ async def probe_once(fleet: Fleet, urls: list[str], control: str, *, ca: bool = 
         directory = "/nowhere"
         """
     )
-    [(_, result)] = await oneshot.probe(config.fleet(), config, fleet.xray, lambda: None)
+    engines = {EngineName.XRAY: Engine(fleet.xray, "")}
+    [(_, result)] = await oneshot.probe(config.fleet(), config, engines, lambda: None)
     return result
 
 

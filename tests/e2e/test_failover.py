@@ -9,7 +9,7 @@ import trio
 
 from healthd.demo.fleet import open_fleet
 from healthd.demo.running import OPEN_GATE, QUICK, RunningDaemon, start_daemon, write_config
-from healthd.endpoints import Reality
+from healthd.endpoints import Reality, Vless
 from healthd.fleet import links
 
 FALL = QUICK["verdict"]["fall"]
@@ -42,6 +42,7 @@ async def test_every_kind_of_death(xray, tmp_path):
     with trio.fail_after(90):
         async with open_fleet(xray, ids, checks=2) as fleet:
             well = fleet.servers["well"].endpoint
+            assert isinstance(well, Vless)
             wrong_user = replace(well, user="00000000-1111-2222-3333-444444444444")
             keys = await fleet.key_pair()
             assert isinstance(well.security, Reality)
@@ -122,6 +123,7 @@ async def test_one_bad_key_among_ten(xray, tmp_path):
             # One shift for all: they share one client, and the bad one would spoil it.
             config = write_config(fleet, tmp_path, change={"probe": {"shift": "3s"}})
             endpoint = fleet.servers["n0"].endpoint
+            assert isinstance(endpoint, Vless)
             assert isinstance(endpoint.security, Reality)
             bad = replace(endpoint, security=replace(endpoint.security, public_key="AAAA"))
             add_nodes(config, {"bad": links.write(bad)})
