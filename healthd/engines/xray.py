@@ -73,8 +73,13 @@ def last_words(output: str) -> str:
 
 _EVENT = re.compile(
     rb"\[(?P<session>\d+)\] (?:app/dispatcher: taking detour \[(?P<tag>[^\]]+)\]"
+    # XHTTP has its own word for a failure, and none follows it.
+    rb"|transport/internet/splithttp: failed to [A-Z]+ \S+ >(?P<xhttp>[^\n]*)"
     rb"|[^\n]*?failed to process outbound traffic(?P<words>[^\n]*))"
 )
+
+_URL_PATH = re.compile(r"((?:wss?|https?)://[^/\s\")]+)/[^\s\")]*")
+"""A node's path is a secret among those who know it: whoever does not gets an empty answer."""
 
 
 class LogReader:
@@ -102,7 +107,8 @@ class LogReader:
             if event["tag"] is not None:
                 self._tags[event["session"]] = event["tag"].decode(errors="replace")
             elif tag := self._tags.pop(event["session"], None):
-                words = event["words"].decode(errors="replace").strip(" >")
+                said = event["words"] or event["xhttp"] or b""
+                words = _URL_PATH.sub(r"\1/…", said.decode(errors="replace").strip(" >"))
                 self.failures[tag] = (classify(words), words)
                 found = True
         return found

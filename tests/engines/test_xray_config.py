@@ -188,6 +188,23 @@ class TestLogReader:
         assert not reader.feed(b"\xff\x00 panic: [1] nothing\n\n[abc] failed to process\n")
         assert reader.failures == {}
 
+    def test_failure_of_xhttp(self):
+        """XHTTP tells its failure in a line of its own, and nothing else follows."""
+        reader = LogReader()
+        why = 'Post "https://a.test/hidden/": dial tcp 127.0.0.1:9: connect: connection refused'
+        told = f"transport/internet/splithttp: failed to POST https://a.test/hidden/ > {why}"
+
+        assert reader.feed((detour(1, "a") + line(1, told)).encode())
+        assert {"a": (Reason.REFUSED, why.replace("/hidden/", "/…"))} == reader.failures
+
+    def test_paths_are_not_told(self):
+        """The path of a WebSocket is known to its users only."""
+        reader = LogReader()
+        why = "failed to dial to (wss://127.0.0.1:9/hidden?ed=2048):  > connection refused"
+
+        assert reader.feed((detour(1, "a") + failed(1, why)).encode())
+        assert "(wss://127.0.0.1:9/…):" in reader.failures["a"][1]
+
     def test_words_that_are_not_utf8(self):
         """Bytes that are no text do not hide the reason."""
         reader = LogReader()
