@@ -34,6 +34,8 @@ from healthd.demo.materials import (
 )
 from healthd.demo.server import Server, mute_listener
 from healthd.demo.serving import serve, singbox_config, xray_config
+from healthd.demo.warming import warm_up
+from healthd.endpoints import Reality, Vless
 from healthd.engines import process
 from healthd.engines.ports import reserve_port
 
@@ -108,7 +110,16 @@ class Fleet:
         """Start many servers in one process: for benchmarks, not to be hurt one by one."""
         servers = [self.add(server_id) for server_id in ids]
         inbounds = [server.kind.inbound(server.access) for server in servers]
-        await self._nursery.start(self._serve, "xray", xray_config(inbounds, frozenset()))
+        config = xray_config(inbounds, frozenset())
+        pid: int = await self._nursery.start(self._serve, "xray", config)
+        await self._warm_up(servers[-1], pid)
+
+    async def _warm_up(self, server: Server, pid: int) -> None:
+        """Wait until a server that borrows another's handshake has had a look at it."""
+        endpoint = server.endpoint
+        if isinstance(endpoint, Vless) and isinstance(endpoint.security, Reality):
+            target = server.access.materials.target_port
+            await warm_up(self.xray, pid, endpoint, target, owner=self._owner)
 
     def close(self) -> None:
         """Give the reserved ports back."""
@@ -188,7 +199,8 @@ class Fleet:
             configure = xray_config if server.kind.engine == "xray" else singbox_config
             config = configure([server.kind.inbound(server.access)], server.cut_off)
             async with trio.open_nursery() as nursery:
-                server.pid = await nursery.start(self._serve, server.kind.engine, config)
+                server.pid = pid = await nursery.start(self._serve, server.kind.engine, config)
+                await self._warm_up(server, pid)
                 task_status.started()
             server.pid = None
 
