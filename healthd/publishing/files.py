@@ -1,7 +1,7 @@
 """All files of one publication, and what is told about them. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from healthd.config import FormatName
@@ -46,6 +46,13 @@ class Files:
     notes: Notes = field(default_factory=Notes)
     samples: tuple[Sample, ...] = field(default=(), repr=False)
     """What must be read back, and taken by the engines, before anything goes live."""
+
+    def without(self, faults: Mapping[str, str]) -> "Files":
+        """The same, but that nobody gets a new document of these formats (file -> why)."""
+        at_fault = {name for name in self.documents if name.rpartition("/")[2] in faults}
+        documents = {name: each for name, each in self.documents.items() if name not in at_fault}
+        notes = replace(self.notes, not_written={**self.notes.not_written, **faults})
+        return replace(self, documents=documents, kept=self.kept | at_fault, notes=notes)
 
 
 def common_files(

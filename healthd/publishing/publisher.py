@@ -1,8 +1,9 @@
 """One publication: render, verify, write, flip; or leave everything as it is.
 
 Nothing goes live that has not been verified; see :mod:`healthd.publishing.verifying`. A format for
-which too few nodes are left keeps the document that is served, byte for byte: a client must not
-lose its file. Where there are users, each has files of his own, and nobody the common ones.
+which too few nodes are left, or which its engine does not take, keeps the document that is served,
+byte for byte: a client must not lose its file, and the other formats must go on. Where there are
+users, each has files of his own, and nobody the common ones.
 """
 
 import json
@@ -14,14 +15,14 @@ from functools import partial
 import trio
 
 from healthd.config import PublishConfig
-from healthd.errors import EngineFailed, PublishError
+from healthd.errors import PublishError
 from healthd.model import Node
 from healthd.publishing.directory import PublicationDirectory, Published
 from healthd.publishing.files import Files, Notes, common_files
 from healthd.publishing.formats import About, Refused
 from healthd.publishing.meta import META
 from healthd.publishing.users import Users, user_files
-from healthd.publishing.verifying import Ask, find_refused
+from healthd.publishing.verifying import Ask, Judgement, judge
 from healthd.verdict.decision import PANIC, Decision, Memory, after_publishing
 
 
@@ -35,7 +36,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """A document did not stand its verification."""
     FAILED = "failed"
-    """It could not be written."""
+    """It could not be written, or an engine could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Publication:
     """What the gate must know of its decisions so far."""
     notes: Notes = field(default_factory=Notes)
     """Of the latest attempt; it may be that nothing was written."""
+    judged: Judgement = field(default_factory=Judgement)
+    """What did not stand its verification when something was last verified."""
     _told: Notes = field(default_factory=Notes)
     """Of what is being served."""
     _refused: Refused = field(default_factory=dict)
@@ -110,8 +113,8 @@ class Publication:
         """Bring what is served in line with the gate's decision.
 
         Raises:
-            PublishError: a document was refused or could not be written; ``outcome`` on it tells
-                which. What was served before still is.
+            PublishError: every document was refused, or nothing could be written; ``outcome`` on
+                it tells which. What was served before still is.
         """
         nodes = decision.nodes
         await self._withdraw()
@@ -123,12 +126,38 @@ class Publication:
             return Outcome.KEPT
         documents = await trio.to_thread.run_sync(self._with_kept, made)
         if await self._serves(documents, nodes):
+            self.judged = Judgement()
             return Outcome.UNCHANGED
-        if refused := await self._refusals(made):
+        self.judged = await judge(made.samples, self.config.formats, self.about, self.ask)
+        if refused := self.judged.refused:
             self._refused |= refused
             return await self.publish(decision)  # without them
+        if self.judged.faults:
+            documents = await self._without_faults(made)
+            if await self._serves(documents, nodes):
+                return Outcome.UNCHANGED
         await self._write(documents, decision)
         return Outcome.PUBLISHED
+
+    @property
+    def fault(self) -> Outcome | None:
+        """What became of the formats that keep an older document; None if all are well."""
+        if not self.judged.faults:
+            return None
+        return Outcome.FAILED if self.judged.unasked else Outcome.REFUSED
+
+    async def _without_faults(self, made: Files) -> dict[str, bytes]:
+        """The documents to serve while some formats are at fault.
+
+        Raises:
+            PublishError: all are.
+        """
+        fit = made.without(self.judged.faults)
+        self.notes = fit.notes
+        if not fit.documents:
+            outcome, words = self.fault or Outcome.REFUSED, "; ".join(self.judged.faults.values())
+            raise PublishError(self.config.name, outcome, words)
+        return await trio.to_thread.run_sync(self._with_kept, fit)
 
     async def _withdraw(self) -> None:
         """Let the tokens of users that are gone lead nowhere, whatever the gate holds back.
@@ -155,7 +184,7 @@ class Publication:
         return await trio.to_thread.run_sync(call)
 
     def _with_kept(self, made: Files) -> dict[str, bytes]:
-        """The new documents, and those served now of formats for which too few nodes are left."""
+        """The new documents, and those served now of formats for which there is no new one."""
         kept = {name: self.directory.read(name) for name in made.kept}
         return made.documents | {name: was for name, was in kept.items() if was is not None}
 
@@ -171,24 +200,6 @@ class Publication:
         return (self.published is not None and self.published.nodes == ids) and (
             self._told == self.notes
         )
-
-    async def _refusals(self, made: Files) -> Refused:
-        """The nodes for whose sake an engine refuses a document.
-
-        Raises:
-            PublishError: a document must not go live, or an engine could not be asked.
-        """
-        refused: Refused = {}
-        formats, about = self.config.formats, self.about
-        try:
-            for each in made.samples:
-                refused |= await find_refused(each.nodes, each.rendering, formats, about, self.ask)
-        except ValueError as why:
-            raise PublishError(self.config.name, Outcome.REFUSED, str(why)) from why
-        except EngineFailed as why:
-            words = f"cannot verify what is to be published: {why}"
-            raise PublishError(self.config.name, Outcome.FAILED, words) from why
-        return refused
 
     async def _write(self, documents: dict[str, bytes], decision: Decision) -> None:
         """Write a new generation and flip to it.

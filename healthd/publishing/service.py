@@ -5,7 +5,7 @@ looks again when time alone may have changed the gate's decision.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypedDict
 
 import structlog
@@ -35,8 +35,11 @@ _SETTLED = {Mode.NORMAL, Mode.WAITING}
 """Modes that nobody needs to be woken for."""
 
 
+_WELL = {Outcome.PUBLISHED, Outcome.UNCHANGED}
+
 OnOutcome = Callable[[Publication, Outcome, Sequence[str], Decision], None]
-"""Told an attempt: what became of it, the nodes served before, and what the gate had decided."""
+"""Told an attempt: what became of it, the nodes served before, and what the gate had decided.
+Where some formats were brought up to date and others kept for a fault, it is told of both."""
 
 
 class PublishingService:
@@ -104,7 +107,9 @@ class PublishingService:
                     publication.load()
             outcomes = [await self._publish(publication) for publication in self.publications]
             again = min(self._moments(), default=math.inf)
-            if {Outcome.FAILED, Outcome.REFUSED}.intersection(outcomes):
+            if {Outcome.FAILED, Outcome.REFUSED}.intersection(outcomes) or any(
+                publication.fault for publication in self.publications
+            ):
                 again = min(again, trio.current_time() + RETRY)
             if not self._started:
                 again = min(again, max(self._first_round_ends, trio.current_time() + 0.1))
@@ -144,17 +149,21 @@ class PublishingService:
         _log_decision(name, self.decisions.get(name), decision)
         self.decisions[name], publication.memory = decision, decision.memory
         before = publication.published.nodes if publication.published else ()
-        noted = publication.notes
+        noted, faults = publication.notes, publication.judged.faults
         try:
             outcome = await publication.publish(decision)
         except PublishError as why:
             outcome = Outcome(why.outcome)
             # Expected, and told in full by its words: no traceback.
             log.error("publication_failed", publication=name, outcome=why.outcome, why=why.why)  # noqa: TRY400
-        _log_notes(name, noted, publication.notes)
+        _log_notes(name, noted, publication.notes, publication.judged.faults)
+        _log_faults(name, faults, publication.judged.faults)
         if outcome is Outcome.PUBLISHED:
             _log_publication(publication, before, decision)
         self._on_outcome(publication, outcome, before, decision)
+        if (fault := publication.fault) and outcome in _WELL:
+            # Some formats are as they should be, others are not: both are told.
+            self._on_outcome(publication, fault, before, decision)
         return outcome
 
 
@@ -172,13 +181,22 @@ def _log_decision(name: str, before: Decision | None, now: Decision) -> None:
         )
 
 
-def _log_notes(name: str, before: Notes, now: Notes) -> None:
+def _log_notes(name: str, before: Notes, now: Notes, faults: Mapping[str, str]) -> None:
     """Tell when a format cannot express other nodes than before, or too many of them."""
     if now.left_out != before.left_out:
         log.info("nodes_left_out", publication=name, left_out=now.left_out)
     for file, why in now.not_written.items():
-        if file not in before.not_written:
+        if file not in before.not_written and file not in faults:
             log.warning("format_below_floor", publication=name, file=file, why=why)
+
+
+def _log_faults(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Tell when a format must keep an older document for a fault, and when that is over."""
+    for file, why in now.items():
+        if before.get(file) != why:
+            log.error("publication_format_refused", publication=name, file=file, why=why)
+    for file in before.keys() - now.keys():
+        log.info("publication_format_taken_again", publication=name, file=file)
 
 
 def _log_publication(publication: Publication, was: Sequence[str], decision: Decision) -> None:

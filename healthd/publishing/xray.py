@@ -7,12 +7,18 @@ users who choose by hand. v2rayN (6.40 and later), v2rayNG (1.8.29), Streisand a
 
 `leastPing` and not `leastLoad`: when the node in use died, the one was on another after 11.5 s at
 most, the other after 14 to 19 s (both asking every 10 s).
+
+Xray keeps one connection for all Hysteria2 outbounds to the same address and port, whatever their
+passwords: the balancer would measure, and use, the first as if it were the others. So the first
+alone is in the automatic configuration; the others are there to be chosen by hand.
 """
 
 import json
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
+from healthd.endpoints import Hysteria2
 from healthd.engines.xray_outbound import outbound, why_not
 from healthd.model import Node
 from healthd.publishing.about import AUTOMATIC, About
@@ -34,10 +40,11 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 def render(nodes: Sequence[Node], about: About) -> bytes:
     """The document for these nodes, in failover order. At least one; all pass :func:`why_not`."""
-    tags = _tags(len(nodes))
     # Each is made and written once, up to its tag, for both places where it stands.
     each = [_untagged(outbound(node.endpoint, "")) for node in nodes]
-    tagged = ",".join(_tagged(text, tag) for text, tag in zip(each, tags, strict=True))
+    automatic = list(compress(each, _apart(nodes)))
+    tags = _tags(len(automatic))
+    tagged = ",".join(_tagged(text, tag) for text, tag in zip(automatic, tags, strict=True))
     name = _encode(about.title or AUTOMATIC)
     configs = [f'{{"remarks":{name},{_COMMON}[{tagged}],{_balancing(tags, about.check_url)}}}']
     for node, text in zip(nodes, each, strict=True):
@@ -53,25 +60,47 @@ def verify(document: bytes, nodes: Sequence[Node]) -> None:
         ValueError: it does not.
     """
     configs = _configs(document)
-    each = [
-        outbound(node.endpoint, tag) for node, tag in zip(nodes, _tags(len(nodes)), strict=True)
+    single = [outbound(node.endpoint, _SINGLE) for node in nodes]
+    automatic = list(compress(single, _apart(nodes)))
+    tagged = [
+        {**out, "tag": tag} for out, tag in zip(automatic, _tags(len(automatic)), strict=True)
     ]
-    single = [(node.name, [{**out, "tag": _SINGLE}]) for node, out in zip(nodes, each, strict=True)]
+    expected = [(node.name, [out]) for node, out in zip(nodes, single, strict=True)]
     found = [(config["remarks"], config["outbounds"]) for config in configs[1:]]
-    if configs[0]["outbounds"] != each or found != single:
+    if configs[0]["outbounds"] != tagged or found != expected:
         raise ValueError(f"{FILE} does not read back as the nodes it was written from")
 
 
 def samples(document: bytes) -> list[bytes]:
     """The configurations an engine must accept before a verified document goes live.
 
-    The automatic one holds every outbound, and the single ones differ in their outbound only, so
-    that these two prove them all.
+    The single ones differ in their outbound only: one of them, and the automatic one, which holds
+    nearly every outbound, prove them all, with those whose outbound is not in that.
 
     Raises:
         ValueError: the document is not such an array.
     """
-    return [_encode(config).encode() for config in _configs(document)[:2]]
+    automatic, *single = _configs(document)
+    held = {_encode({**out, "tag": _SINGLE}) for out in automatic["outbounds"]}
+    asked = [
+        config
+        for number, config in enumerate(single)
+        if number == 0 or not held.issuperset(map(_encode, config["outbounds"]))
+    ]
+    return [_encode(config).encode() for config in (automatic, *asked)]
+
+
+def _apart(nodes: Sequence[Node]) -> list[bool]:
+    """Of each node, whether it may stand beside those before it in one Xray."""
+    seen, apart = set[tuple[str, int]](), list[bool]()
+    for node in nodes:
+        match node.endpoint:
+            case Hysteria2(address=address, port=port):
+                apart.append((address, port) not in seen)
+                seen.add((address, port))
+            case _:
+                apart.append(True)
+    return apart
 
 
 def _configs(document: bytes) -> list[dict[str, Any]]:

@@ -146,3 +146,40 @@ async def test_device_fails_over(
                     seconds[dies] = (round(began, 2), round(await client.wait(), 2))
                 await fleet.restore(dies)
             print(f"{name}: seconds to the first answer, and after a death: {seconds}")  # noqa: T201
+
+
+@pytest.mark.slow
+async def test_engine_that_dislikes_one_format(xray, sing_box, tmp_path):
+    """A sing-box that refuses every document: its file stays, a dead node leaves all others.
+
+    When it takes them again, its file follows by itself.
+    """
+    refusing, wrapper = tmp_path / "refusing", tmp_path / "sing-box"
+    wrapper.write_text(
+        f'#!/bin/sh\nif [ "$1" = check ] && [ -e "{refusing}" ]; then\n'
+        f'echo "FATAL unknown field" >&2; exit 1; fi\nexec "{sing_box}" "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    kinds = {"a": "vless-tls-vision", "b": "ss-2022", "c": "ss-2022"}
+    with trio.fail_after(100):
+        async with open_fleet(xray, list(kinds), kinds=kinds) as fleet:
+            change = {"engines": {"sing_box": str(wrapper)}}
+            async with start_daemon(write_config(fleet, tmp_path, change=change)) as daemon:
+                await daemon.wait_until(lambda: daemon.links() == list(kinds), 30, "published")
+                file = daemon.public / "sing-box.json"
+                before = file.read_bytes()
+                refusing.touch()
+                await fleet.kill("a")
+                await daemon.wait_until(lambda: daemon.links() == ["b", "c"], 30, "a is out")
+
+                event = await daemon.wait_event("publication_format_refused")
+                (shown,) = (await daemon.status())["publications"]
+                assert (event["level"], event["file"]) == ("error", "sing-box.json")
+                assert "unknown field" in shown["not_written"]["sing-box.json"]
+                assert file.read_bytes() == before
+                assert await daemon.metric("publications_total", outcome="refused") >= 1
+
+                refusing.unlink()
+                await daemon.wait_until(lambda: file.read_bytes() != before, 40, "taken again")
+                (shown,) = (await daemon.status())["publications"]
+                assert shown["not_written"] == {}

@@ -75,12 +75,13 @@ async def test_nothing_to_publish_keeps_what_is_there(tmp_path, nodes):
 )
 async def test_unverified_is_not_published(tmp_path, answer, outcome):
     """A document that the engine refuses, or cannot be asked about, stays out."""
-    made, _ = publication(tmp_path, answer)
+    made, _ = publication(tmp_path, answer, formats=("xray",))
     with pytest.raises(PublishError) as refused:
         await made.publish(Decision(mode=Mode.NORMAL, nodes=(A,)))
     assert refused.value.outcome == outcome
     assert refused.value.publication == "users"
-    assert not (tmp_path / "public" / "links.txt").exists()
+    assert made.notes.not_written.keys() == {"xray.json"}  # whoever asks for the status sees it
+    assert not (tmp_path / "public" / "xray.json").exists()
 
 
 async def test_write_failure_names_the_path(tmp_path):
@@ -105,6 +106,9 @@ async def test_selection_and_formats(tmp_path):
 
 
 # ---------------------------------------------------------------------------- not every format
+
+
+FILES = {"links.txt", "clash.yaml", "sing-box.json", "xray.json"}
 
 
 def read(tmp_path, name):
@@ -236,6 +240,95 @@ async def test_refused_for_no_node(tmp_path):
         await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, B)))
 
 
+# ---------------------------------------------------------------------------- a format at fault
+
+FAULTS = [
+    ("unknown field", Outcome.REFUSED, "sing-box.json is refused by sing-box: unknown field"),
+    (
+        EngineFailed(Reason.SPAWN, "no sing-box"),
+        Outcome.FAILED,
+        "sing-box cannot be asked about it: spawn: no sing-box",
+    ),
+]
+
+
+def only_sing_box(made, answer):
+    """From now on sing-box gives this answer; Xray takes everything."""
+
+    async def ask(engine: EngineName, _: bytes) -> str | None:
+        if engine is EngineName.SING_BOX and isinstance(answer, Exception):
+            raise answer
+        return answer if engine is EngineName.SING_BOX else None
+
+    made.ask = ask
+
+
+@pytest.mark.parametrize(("answer", "outcome", "words"), FAULTS)
+async def test_fault_of_one_format_holds_up_no_other(tmp_path, answer, outcome, words):
+    """It keeps what it has to the byte, and meta.json says why; the others go live, once."""
+    made, _ = publication(tmp_path)
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, B)))
+    before = {name: read(tmp_path, name) for name in FILES}
+    only_sing_box(made, answer)
+    decision = Decision(mode=Mode.NORMAL, nodes=(A,))
+
+    assert await made.publish(decision) is Outcome.PUBLISHED
+
+    changed = {name for name in FILES if read(tmp_path, name) != before[name]}
+    assert changed == {"links.txt", "clash.yaml", "xray.json"}
+    assert meta(tmp_path)["not_written"] == {"sing-box.json": words} == made.notes.not_written
+    assert (made.fault, made.judged.faults) == (outcome, {"sing-box.json": words})
+    assert await made.publish(decision) is Outcome.UNCHANGED  # asked again, written nothing
+    assert (meta(tmp_path)["generation"], made.fault) == (2, outcome)
+
+
+async def test_fault_that_is_over(tmp_path):
+    """The next attempt writes the format, though no node has changed."""
+    made, _ = publication(tmp_path)
+    only_sing_box(made, "unknown field")
+    decision = Decision(mode=Mode.NORMAL, nodes=(A,))
+    await made.publish(decision)
+    assert not (tmp_path / "public" / "sing-box.json").is_symlink()  # there was no earlier one
+    assert set(meta(tmp_path)["files"]) == FILES - {"sing-box.json"}
+
+    only_sing_box(made, None)
+    assert await made.publish(decision) is Outcome.PUBLISHED
+
+    assert set(meta(tmp_path)["files"]) == FILES
+    assert (meta(tmp_path)["not_written"], made.fault) == ({}, None)
+    assert await made.publish(decision) is Outcome.UNCHANGED
+
+
+async def test_fault_that_is_over_with_the_nodes_of_before(tmp_path):
+    """When what is served is right again, the fault is forgotten."""
+    made, _ = publication(tmp_path, formats=("sing-box",))
+    await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, B)))
+    only_sing_box(made, "unknown field")
+    with pytest.raises(PublishError):
+        await made.publish(Decision(mode=Mode.NORMAL, nodes=(A,)))
+
+    assert await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, B))) is Outcome.UNCHANGED
+    assert (made.fault, made.notes.not_written) == (None, {})
+
+
+async def test_a_bad_node_and_a_fault_at_once(tmp_path):
+    """Xray refuses a node, sing-box everything: each in its place."""
+    made, _ = publication(tmp_path)
+
+    async def ask(engine: EngineName, document: bytes) -> str | None:
+        if engine is EngineName.SING_BOX:
+            return "unknown field"
+        return "bad" if b"192.0.2.66" in document else None
+
+    made.ask = ask
+    bad = node("bad", endpoint=vless(address="192.0.2.66"))
+    assert await made.publish(Decision(mode=Mode.NORMAL, nodes=(A, bad))) is Outcome.PUBLISHED
+
+    assert meta(tmp_path)["left_out"] == {"xray.json": {"bad": "Xray refuses it: bad"}}
+    assert meta(tmp_path)["not_written"].keys() == {"sing-box.json"}
+    assert b"192.0.2.66" not in read(tmp_path, "xray.json")
+
+
 async def test_what_is_served_is_known_again_after_a_failure_behind_the_flip(tmp_path):
     """When the flip was made but the round failed, the next one takes up what is served."""
     made, _ = publication(tmp_path)
@@ -262,7 +355,7 @@ async def test_the_brake_outlives_the_daemon(tmp_path):
 
 async def test_nothing_published_nothing_remembered(tmp_path):
     """A decision that is not carried out costs the brake nothing."""
-    made, _ = publication(tmp_path, "refused by the engine")
+    made, _ = publication(tmp_path, "refused by the engine", formats=("xray",))
     with pytest.raises(PublishError):
         await made.publish(Decision(mode=Mode.NORMAL, nodes=(A,), removes=("b",)))
 

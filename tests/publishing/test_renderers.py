@@ -2,6 +2,8 @@
 
 import base64
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -258,6 +260,29 @@ class TestXray:
 
         configs = json.loads(document)
         assert configs[:2] == [json.loads(sample) for sample in xray.samples(document)]
+
+    def test_hysteria2_at_one_place(self):
+        """Xray would use one connection for both: the automatic configuration has the first."""
+        first: Any = ENDPOINTS["hysteria2"]
+        fleet = [
+            node("h1", endpoint=first),
+            node("tcp", endpoint=ENDPOINTS["trojan"]),  # at the same place, but not over QUIC
+            node("h2", endpoint=replace(first, auth="other")),
+            node("h3", endpoint=replace(first, address="192.0.2.99")),
+            node("ss", endpoint=ENDPOINTS["ss"]),
+        ]
+        document = xray.render(fleet, PLAIN)
+        configs = json.loads(document)
+
+        untagged = [{**each["outbounds"][0], "tag": ""} for each in configs[1:]]
+        automatic = configs[0]["outbounds"]
+        assert [each["remarks"] for each in configs[1:]] == ["h1", "tcp", "h2", "h3", "ss"]
+        assert [{**each, "tag": ""} for each in automatic] == untagged[:2] + untagged[3:]
+        assert [each["tag"] for each in automatic] == ["node-1", "node-2", "node-3", "node-4"]
+        xray.verify(document, fleet)
+        # The one that is in no automatic configuration is asked about by itself.
+        samples = [json.loads(sample) for sample in xray.samples(document)]
+        assert samples == [configs[0], configs[1], configs[3]]
 
     @pytest.mark.parametrize("document", [b"", b"no", b"{}", b"[]", b"[1]", b"[{}]", b"\xff"])
     def test_no_such_array(self, document):

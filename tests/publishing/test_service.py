@@ -14,6 +14,7 @@ from healthd.publishing.directory import Published
 from healthd.publishing.files import Notes
 from healthd.publishing.publisher import Outcome, Publication
 from healthd.publishing.service import RETRY, PublishingService, difference
+from healthd.publishing.verifying import Judgement
 from healthd.verdict.decision import Candidate, Decision, Memory, Mode, after_publishing
 from tests.fakes import make_node
 
@@ -32,6 +33,12 @@ class FakePublication:
     seen: list[tuple[float, tuple[str, ...] | None]] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
     next_notes: Notes = field(default_factory=Notes)
+    judged: Judgement = field(default_factory=Judgement)
+    next_faults: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fault(self) -> Outcome | None:
+        return Outcome.REFUSED if self.judged.faults else None
 
     def takes(self, _node):
         return True
@@ -42,7 +49,7 @@ class FakePublication:
     async def publish(self, decision: Decision) -> Outcome:
         nodes = None if decision.nodes is None else tuple(node.id for node in decision.nodes)
         self.seen.append((trio.current_time(), nodes))
-        self.notes = self.next_notes
+        self.notes, self.judged = self.next_notes, Judgement(faults=self.next_faults)
         if self.fail:
             raise PublishError("users", Outcome.FAILED, "disk full")
         if nodes is None:
@@ -280,3 +287,33 @@ async def test_formats_are_told_once_for_each_change(nursery, autojump_clock, tm
         "xray.json",
         few["xray.json"],
     )
+
+
+async def test_format_at_fault_is_told_once_and_tried_until_it_is_well(
+    nursery, autojump_clock, tmp_path
+):
+    """Counted and tried again by itself like a failure; logged when it begins, changes and ends."""
+    stage = Stage(tmp_path)
+    stage.over, stage.health["a"] = True, Health.UP
+    events = {"publication_format_refused", "publication_format_taken_again", "format_below_floor"}
+    with structlog.testing.capture_logs() as logs:
+        nursery.start_soon(stage.service.run)
+        for why in ("unknown field", "unknown word"):
+            stage.fake.next_faults = {"sing-box.json": why}
+            stage.fake.next_notes = Notes({}, {"sing-box.json": why})
+            stage.service.touch()
+            await trio.sleep(3 * RETRY)
+        assert stage.outcomes.count(Outcome.PUBLISHED) == 1
+        assert stage.outcomes.count(Outcome.REFUSED) == len(stage.fake.seen) >= 5
+        stage.fake.next_faults, stage.fake.next_notes = {}, Notes()
+        await trio.sleep(3 * RETRY)
+
+    told = [each for each in logs if each["event"] in events]
+    assert [(each["event"], each["log_level"], each.get("why")) for each in told] == [
+        ("publication_format_refused", "error", "unknown field"),
+        ("publication_format_refused", "error", "unknown word"),
+        ("publication_format_taken_again", "info", None),
+    ]
+    settled = len(stage.fake.seen)
+    await trio.sleep(10 * RETRY)
+    assert len(stage.fake.seen) == settled

@@ -208,16 +208,51 @@ async def test_engines_are_asked_about_each_node_once(tmp_path: Path) -> None:
 
 
 async def test_refused_document_goes_to_nobody(tmp_path: Path) -> None:
-    """When an engine refuses everything, what is served stays; no secret in the words."""
+    """When an engine refuses everything, all keep theirs; the links go on; no secret in words."""
     stage = Stage(tmp_path, EVERYONE)
     await stage.publish(A, B)
+    before = {token: stage.xray(token) for token in TOKENS[:2]}
     stage.answer = f"Failed to start: bad user {UUIDS[0]}"
-    with pytest.raises(PublishError) as refused:
-        await stage.publish(C, B)
+    assert await stage.publish(C, B) is Outcome.PUBLISHED
 
-    assert refused.value.outcome == Outcome.REFUSED
-    assert not any(secret in refused.value.why for secret in (*TOKENS, *UUIDS))
-    assert stage.meta()["generation"] == 1
+    assert {token: stage.xray(token) for token in TOKENS[:2]} == before
+    assert [stage.ports(token) for token in TOKENS[:2]] == [[3, 2], [3]]
+    assert stage.meta()["not_written"].keys() == {"xray.json"}
+    words = (tmp_path / "meta.json").read_text()
+    assert not any(secret in words for secret in (*TOKENS, *UUIDS))
+    assert await stage.publish(C, B) is Outcome.UNCHANGED
+    assert stage.names() == files_of(*TOKENS[:2])
+
+
+async def test_refused_document_goes_to_nobody_at_first(tmp_path: Path) -> None:
+    """Without earlier ones there is none for anybody, until the engine takes it."""
+    stage = Stage(tmp_path, EVERYONE)
+    stage.answer = "Failed to start: unknown field"
+    await stage.publish(A, B)
+    assert stage.names() == {"meta.json", *(f"{token}/links.txt" for token in TOKENS[:2])}
+
+    stage.answer = None
+    assert await stage.publish(A, B) is Outcome.PUBLISHED
+    assert stage.names() == files_of(*TOKENS[:2])
+
+
+async def test_bad_node_that_a_user_has_alone(tmp_path: Path) -> None:
+    """The engine takes the others' documents: so it is the node's fault, not the format's."""
+    bad = make_node("bad", endpoint(port=6666), tags=["alone"])
+    tiers = {"basic": ("basic",), "alone": ("alone",)}
+    stage = Stage(tmp_path, (user(0, "basic"), user(1, "alone")))
+    stage.publication.users = Users((user(0, "basic"), user(1, "alone")), tiers)
+
+    async def ask(_: EngineName, document: bytes) -> str | None:
+        return "bad port" if b"6666" in document else None
+
+    stage.publication.ask = ask
+    assert await stage.publish(A, C, bad) is Outcome.PUBLISHED
+
+    assert stage.publication.fault is None
+    assert stage.meta()["left_out"] == {"xray.json": {"bad": "Xray refuses it: bad port"}}
+    assert stage.ports(TOKENS[0]) == [1, 3]
+    assert stage.names() == files_of(*TOKENS[:2]) - {f"{TOKENS[1]}/xray.json"}
 
 
 async def test_no_token_in_the_words_of_a_failure(tmp_path: Path) -> None:
