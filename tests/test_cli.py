@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,6 +16,7 @@ from healthd import __version__
 from healthd.cli import cli
 from healthd.demo.fleet import open_fleet
 from healthd.demo.running import start_daemon, write_config
+from healthd.sourcing.shelf import Kept, Shelf
 
 USER = "b831381d-6324-4d53-ad4f-8cda48b30811"
 LINK = f"vless://{USER}@127.0.0.1:1?type=tcp&security=none#a"
@@ -185,6 +187,31 @@ def test_engines(xray):
     assert invoke("engines").output.startswith("xray ")
     found = json.loads(invoke("engines", "--json").output)
     assert set(found["xray"]) == {"path", "version"}
+
+
+async def test_probe_nodes_of_a_source(xray, tmp_path):
+    """What a source gave last is probed too, all at once or by id; its panel is not asked."""
+    with trio.fail_after(60):
+        async with open_fleet(xray, ["a"], checks=1) as fleet:
+            config = write_config(fleet, tmp_path)
+            with config.open("a") as file:
+                file.write('\n[[sources]]\nname = "panel"\nurl = "http://127.0.0.1:1/"\n')
+            fleet.add("b")
+            await fleet.start("b")
+            body = fleet.servers["b"].link.encode()
+            Shelf(tmp_path / "state" / "sources").put("panel", Kept(body, 0.0, nodes=1))
+
+            async def probed(*names: str) -> list[Any]:
+                words = ("probe", "-c", str(config), "--json", *names)
+                answer = await trio.to_thread.run_sync(lambda: run_healthd(*words))
+                assert answer.returncode == 0
+                return json.loads(answer.stdout)
+
+            own, from_source = await probed()
+            assert own["id"] == "a"
+            assert from_source["id"].startswith("panel-")
+            (alone,) = await probed(from_source["id"])
+            assert (alone["id"], alone["outcome"]) == (from_source["id"], "success")
 
 
 async def test_probe_and_status_of_a_fleet(xray, tmp_path):

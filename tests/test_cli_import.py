@@ -17,6 +17,7 @@ from healthd.config import parse_included
 from healthd.endpoints import fingerprint
 from healthd.errors import ConfigError
 from healthd.fleet import links
+from healthd.fleet.naming import clean_name
 from healthd.fleet.reading import Entry, Outcome, Reading
 from healthd.model import Role
 from tests.strategies import any_endpoint
@@ -93,18 +94,32 @@ class TestIds:
     @settings(max_examples=100)
     def test_whatever_is_found_can_be_included(self, found, prefix):
         """Any nodes of any names become a file that healthd reads back as the same nodes."""
-        unique = {fingerprint(e): Entry(e, name, "") for e, name in found}
-        made = tables(list(unique.values()), taken=(), prefix=prefix, role=Role.PRIMARY, tags=["x"])
-        kept = [table for table in made if len(table["link"]) <= 8192]
+        unique = {fingerprint(e): Entry(e, clean_name(name), "") for e, name in found}
+        everyone = list(unique.values())
+        made = list(tables(everyone, taken=(), prefix=prefix, role=Role.PRIMARY, tags=["x"]))
 
-        back = parse_included(text_of(kept), "x.toml")
+        back = parse_included(text_of(made), "x.toml")
 
-        assert [node.id for node in back] == [table["id"] for table in kept]
+        assert [node.id for node in back] == [table["id"] for table in made]
         assert all(node.id.startswith(prefix) and node.tags == ("x",) for node in back)
-        if len(kept) == len(unique):
-            assert [node.node().endpoint for node in back] == [
-                each.endpoint for each in unique.values()
-            ]
+        assert [node.node().endpoint for node in back] == [
+            each.endpoint for each in unique.values()
+        ]
+
+    def test_longest_link(self):
+        """One node with long keys does not cost all others the import."""
+        long = links.parse(f"trojan://{'%25' * 8000}@192.0.2.9:443")[0]
+        made = list(tables([Entry(long, "", "")], taken=(), prefix="", role=Role.FAILOVER, tags=()))
+
+        assert len(made[0]["link"]) > 24_000
+        assert parse_included(text_of(made), "x.toml")[0].node().endpoint == long
+
+    def test_names_stay_as_users_know_them(self):
+        """Emoji that are joined of several stay whole, as they do in a source."""
+        result = invoke("-", text=vless("192.0.2.1", "👨‍👩‍👧 DE"))
+
+        (node,) = parse_included(result.stdout, "x.toml")
+        assert (node.id, node.name) == ("de", "👨‍👩‍👧 DE")
 
     def test_harvest_takes_each_node_once(self):
         """What an earlier input held, or the target, is a duplicate in a later one."""

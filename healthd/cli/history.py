@@ -123,7 +123,13 @@ def _coloured(health: str) -> str:
 
 @click.command()
 @config_option
-@click.option("--days", type=click.IntRange(1, 400), default=30, show_default=True)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 400),
+    default=30,
+    show_default=True,
+    help="How far to look back.",
+)
 @click.option(
     "--objective",
     type=click.FloatRange(0, 100, min_open=True, max_open=True),

@@ -16,7 +16,6 @@ from healthd.fleet.reading import Entry, LeftOut, Outcome, Reading
 from healthd.model import Role
 
 _LONGEST_ID = 64
-_LONGEST_NAME = 200
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 """Two regional indicators make the flag of a country."""
 
@@ -68,8 +67,8 @@ def tables(
     """
     for entry, node_id in zip(entries, _ids(entries, taken, prefix), strict=True):
         table: dict[str, Any] = {"id": node_id, "link": links.write(entry.endpoint)}
-        if (name := _cleaned(entry.name)) and name != node_id:
-            table["name"] = name
+        if entry.name and entry.name != node_id:
+            table["name"] = entry.name
         if role is not Role.FAILOVER:
             table["role"] = str(role)
         if tags:
@@ -121,9 +120,3 @@ def _country(flag: str) -> str:
 def _place(endpoint: Endpoint) -> str:
     """For a node without a usable name."""
     return f"{endpoint.protocol}-{slug(endpoint.address)}-{endpoint.port}"
-
-
-def _cleaned(name: str) -> str:
-    """The name as users may see it: one line, and not endless."""
-    printable = "".join(char if char.isprintable() else " " for char in name)
-    return " ".join(printable.split())[:_LONGEST_NAME].rstrip()

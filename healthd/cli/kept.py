@@ -1,5 +1,6 @@
 """The whole fleet without the daemon: the configuration's nodes, and what its sources gave last."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from healthd.errors import HealthdError
 from healthd.fleet import joining, subscriptions
 from healthd.fleet.reading import Unreadable
 from healthd.model import Node
+from healthd.publishing.users import User, nodes_for, tags_of
 from healthd.sourcing.shelf import Shelf
 
 
@@ -18,18 +20,36 @@ def whole_fleet(config: Config) -> tuple[Node, ...]:
     return joining.join(config.fleet(), found).fleet
 
 
-def chosen(config: Config, node_id: str) -> Node:
-    """The node of this id.
+def chosen(config: Config, names: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes of these ids, in their order.
 
     Raises:
-        HealthdError: there is none.
+        HealthdError: one of them is not known.
     """
-    fleet = whole_fleet(config)
-    for node in fleet:
-        if node.id == node_id:
-            return node
-    known = ", ".join(node.id for node in fleet[:20]) + (", …" if len(fleet) > 20 else "")
-    raise HealthdError(f"no node {node_id!r}; there are: {known or 'none'}")
+    known = {node.id: node for node in whole_fleet(config)}
+    for name in names:
+        if name not in known:
+            told = ", ".join(list(known)[:20]) + (", …" if len(known) > 20 else "")
+            raise HealthdError(f"no node {name!r}; there are: {told or 'none'}")
+    return tuple(known[name] for name in names)
+
+
+def nodes_of(
+    user: User, config: Config, nodes: Iterable[Node]
+) -> tuple[tuple[Node, ...], dict[str, str]]:
+    """Those of the nodes that a user gets, with his credentials; and by id: what he lacks."""
+    tags = tags_of(user, config.users.tiers)
+    return nodes_for([n for n in nodes if tags is None or not n.tags.isdisjoint(tags)], user)
+
+
+def without_nodes(users: Sequence[User], config: Config) -> Iterator[str]:
+    """A line for each user who would get nothing, and why."""
+    fleet = whole_fleet(config) if users else ()
+    for user in users:
+        own, lacking = nodes_of(user, config, fleet)
+        if not own:
+            first = next((f"{node_id} {why}" for node_id, why in lacking.items()), None)
+            yield f"user {user.name!r} gets no node: {first or 'tier and tags allow none'}"
 
 
 def _kept_nodes(state: Path, source: SourceConfig) -> tuple[Node, ...]:

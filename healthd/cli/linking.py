@@ -31,7 +31,7 @@ def link(node: str, path: Path, qr: bool | None, png: Path | None, svg: Path | N
 
     The link holds the credentials of the monitor's own user: it is for trying a node out.
     """
-    found = chosen(startup.read_config(path), node)
+    (found,) = chosen(startup.read_config(path), [node])
     text = links.write(found.endpoint, found.name)
     click.echo(text)
     if qr is None:

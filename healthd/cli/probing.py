@@ -14,6 +14,7 @@ from rich.table import Table
 
 from healthd import oneshot, startup
 from healthd.cli.common import STYLES, clear_errors, config_option, errors, json_option
+from healthd.cli.kept import chosen, whole_fleet
 from healthd.config import Config
 from healthd.model import Node, Outcome, Result
 
@@ -25,12 +26,17 @@ from healthd.model import Node, Outcome, Result
 @json_option
 @clear_errors
 def probe(path: Path, nodes: tuple[str, ...], link: str | None, as_json: bool) -> None:
-    """Probe nodes once, now; all of the configuration, or the NODES named.
+    """Probe nodes once, now: all, or the NODES named.
+
+    Of the sources it knows the nodes of the last good answer that healthd has had.
 
     Exits 0 when every node carried the request, 1 when one did not.
     """
     config = _config_for_probe(path, link)
-    fleet = oneshot.fleet_of_link(_read_link(link)) if link else _chosen(config, nodes)
+    if link:
+        fleet = oneshot.fleet_of_link(_read_link(link))
+    else:
+        fleet = chosen(config, nodes) if nodes else whole_fleet(config)
     engines = startup.prepare_engines(config)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("probing", total=len(fleet))
@@ -49,16 +55,6 @@ def _config_for_probe(path: Path, link: str | None) -> Config:
 
 def _read_link(link: str) -> str:
     return sys.stdin.read() if link == "-" else link
-
-
-def _chosen(config: Config, names: tuple[str, ...]) -> tuple[Node, ...]:
-    fleet = config.fleet()
-    known = {node.id: node for node in fleet}
-    if unknown := [name for name in names if name not in known]:
-        raise click.UsageError(
-            f"no node {unknown[0]!r} in the configuration; there are: {', '.join(known)}"
-        )
-    return tuple(known[name] for name in names) or fleet
 
 
 def _print_results(results: list[tuple[Node, Result]], as_json: bool) -> None:

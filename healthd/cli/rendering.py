@@ -11,12 +11,12 @@ from healthd import startup
 from healthd.cli.asking import ask_status
 from healthd.cli.common import clear_errors, config_option
 from healthd.cli.files import write_private
-from healthd.cli.kept import whole_fleet
+from healthd.cli.kept import nodes_of, whole_fleet
 from healthd.config import Config, FormatName, PublishConfig
 from healthd.errors import HealthdError
 from healthd.model import Node
 from healthd.publishing.formats import FORMATS, About, Rendering, render_all
-from healthd.publishing.users import User, floor_for, nodes_for, tags_of
+from healthd.publishing.users import User, floor_for
 from healthd.verdict.gate import floor_of
 
 
@@ -142,9 +142,7 @@ def _rendered(
     floor = floor_of(len(nodes), config.gate, table.limit)
     if user is None:
         return render_all(nodes, names, about, floor=floor)
-    tags = tags_of(user, config.users.tiers)
-    permitted = [node for node in nodes if tags is None or not node.tags.isdisjoint(tags)]
-    own, why = nodes_for(permitted, user)
+    own, why = nodes_of(user, config, nodes)
     for node_id, words in why.items():
         click.echo(f"healthd: {table.name}: without {node_id}: it {words}", err=True)
     return render_all(own, names, about, floor=floor_for(floor, len(own), len(nodes)))

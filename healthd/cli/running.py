@@ -14,6 +14,7 @@ from rich.table import Table
 from healthd import daemon, oneshot, startup
 from healthd.cli.asking import ask_status
 from healthd.cli.common import STYLES, clear_errors, config_option, json_option
+from healthd.cli.kept import without_nodes
 from healthd.engines.carrying import DIALECTS
 from healthd.model import IN_SERVICE
 from healthd.sourcing import files as sources
@@ -31,11 +32,16 @@ def run(path: Path) -> None:
 @config_option
 @clear_errors
 def check_config(path: Path) -> None:
-    """Check a configuration, and ask the engines about its nodes."""
+    """Check a configuration, and ask the engines about its nodes.
+
+    Exits 2 when something is wrong; what is legal but hardly meant is a warning.
+    """
     config = startup.read_config(path)
     for warning in startup.warnings(path, config):
         click.echo(f"warning: {warning}", err=True)
     users = startup.read_users(config)
+    for warning in without_nodes(users, config):
+        click.echo(f"warning: {warning}", err=True)
     engines = startup.prepare_engines(config)
     startup.load_tls(config)
     startup.check_directories(config)

@@ -36,6 +36,10 @@ def list_sources(path: Path, as_json: bool) -> None:
         console = Console(highlight=False)
         console.print(_table(sources))
         for each in sources:
+            if each["why"]:
+                console.print(
+                    f"[red]{escape(each['name'])}:[/] {escape(each['why'])}", soft_wrap=True
+                )
             for problem in each["problems"]:
                 told = f"{each['name']}, {problem['where']}: {problem['why']}"
                 console.print(f"[dim]{escape(told)}[/]")
@@ -62,7 +66,7 @@ def accept(path: Path, name: str, as_json: bool) -> None:
 
 def _table(sources: Any) -> Table:  # noqa: ANN401 - JSON
     table = Table(box=None, header_style="bold")
-    for column in ("source", "nodes", "entries", "last success", "where", "why"):
+    for column in ("source", "nodes", "entries", "last success", "where"):
         table.add_column(column, overflow="fold")
     for each in sources:
         counts = (f"{count} {outcome}" for outcome, count in each["entries"].items() if count)
@@ -73,6 +77,5 @@ def _table(sources: Any) -> Table:  # noqa: ANN401 - JSON
             ", ".join(counts),
             (each["last_success"] or "never").replace("T", " ").removesuffix("Z"),
             escape(each["where"]),
-            escape(each["why"]),
         )
     return table

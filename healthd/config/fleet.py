@@ -25,7 +25,7 @@ class NodeConfig(Section):
     """[[nodes]]: one node, as the operator names it."""
 
     id: str = Field(pattern=NAME)
-    link: str = Field(repr=False, max_length=8192)
+    link: str = Field(repr=False, max_length=links.MAX_LENGTH)
     name: str | None = Field(None, min_length=1, max_length=200)
     role: Role = Role.FAILOVER
     tags: tuple[str, ...] = ()

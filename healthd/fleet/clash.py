@@ -124,7 +124,8 @@ def _hysteria2(fields: Fields) -> Hysteria2:
     hop = fields.text("ports").replace("/", ",").replace(" ", "")
     address, port = parts.place(fields)
     if (obfs := parts.kind(fields, "obfs")) not in ("", "salamander"):
-        raise parts.unknown("obfs", obfs, "obfuscation")
+        # Not quoted: Hysteria's first version has a password there.
+        raise Unsupported("obfs", "is not supported as obfuscation, only salamander")
     password = fields.text("obfs-password")
     if obfs and not password:
         raise LinkError("obfs-password", "is missing; salamander needs one")

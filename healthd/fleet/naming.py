@@ -10,8 +10,13 @@ _UNSEEN = re.compile(
 )
 """Control characters, line ends, halves of surrogate pairs, and what turns the direction of
 writing; joiners stay, flags and other emoji are made with them."""
+_LINK = re.compile(
+    r"(?:vless|vmess|trojan|hysteria2?|hy2|tuic|anytls|(?<!w)ssr?)://\S*",
+    re.IGNORECASE,
+)
+"""Another node's share link: its credentials would be shown to everybody who sees the name."""
 
 
 def clean_name(name: str) -> str:
-    """A name on one line, without anything that cannot be seen; may be empty."""
-    return " ".join(_UNSEEN.sub(" ", name).split())[:LONGEST_NAME].rstrip()
+    """A name on one line, without share links and what cannot be seen; may be empty."""
+    return " ".join(_LINK.sub(" ", _UNSEEN.sub(" ", name)).split())[:LONGEST_NAME].rstrip()

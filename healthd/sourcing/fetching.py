@@ -81,12 +81,19 @@ async def _ask(source: SourceConfig, tls: ssl.SSLContext, etag: str) -> Answer |
                     if answer.next_request is None:
                         return await _take(answer, source, etag)
                     url = _next(url, answer.next_request.url)
-            except (httpx.HTTPError, ValueError) as why:
-                told = words(why) if isinstance(why, httpx.HTTPError) else str(why)
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as why:
                 # Where a redirect leads is the server's word: it is not quoted.
                 behind = "" if same else "behind its redirect: "
-                raise SourceError(source.name, f"{first.host}: {behind}{told}") from why
+                raise SourceError(source.name, f"{first.host}: {behind}{_told(why)}") from why
     raise SourceError(source.name, f"{first.host}: more than {REDIRECTS} redirects")
+
+
+def _told(why: Exception) -> str:
+    if isinstance(why, httpx.HTTPError):
+        return words(why)
+    if isinstance(why, httpx.InvalidURL | UnicodeError):  # httpx's and idna's, which quote it
+        return "the answer leads to a URL that cannot be used"
+    return str(why)
 
 
 def _headers(source: SourceConfig, etag: str) -> dict[str, str]:

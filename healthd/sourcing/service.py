@@ -129,7 +129,7 @@ class Sources:
     async def _attend(self, task: _Task) -> None:
         source = task.source
         with task.scope:
-            structlog.contextvars.bind_contextvars(source=source.config.name)
+            # No `bind_contextvars`: tasks that begin with a change are other nodes', too.
             while True:
                 if await source.refresh():
                     self._changed()

@@ -22,7 +22,7 @@ from healthd.model import Node
 from healthd.sourcing.fetching import Answer, where
 from healthd.sourcing.shelf import Kept, Shelf
 from healthd.sourcing.status import Fetch, LeftOut, Status
-from healthd.sourcing.weighing import Good, Refused, read, weigh
+from healthd.sourcing.weighing import Good, Refused, place, read, weigh
 
 log = structlog.get_logger()
 
@@ -139,6 +139,10 @@ class Source:
         except SourceError as why:
             outcome = Fetch.FAILED
             self._note("source_failed", why.why)
+        except Exception as why:  # noqa: BLE001 - no answer may end the daemon, whatever it holds
+            outcome = Fetch.FAILED
+            fault = f"healthd itself failed to ask it ({place(why)}); report this"
+            self._note("source_failed", fault)
         else:
             async with self.lock:
                 outcome = await self._weigh(answer)
@@ -157,8 +161,7 @@ class Source:
             if self._refused is None:
                 raise SourceError(name, "no answer was refused: nothing to accept")
             if (good := self._refused.acceptable) is None:
-                words = self._refused.why.partition(";")[0]
-                raise SourceError(name, f"{words}: there is nothing to accept")
+                raise SourceError(name, f"there is nothing to accept: {self._refused.why}")
             log.warning("source_accepted", source=name, author=author)
             await self._put_in_force(good)
             return before, len(self.nodes)

@@ -47,7 +47,7 @@ def read(kept: Kept, max_nodes: int, reader: Reader = subscriptions.read) -> Goo
         raise
     except Exception as why:  # noqa: BLE001 - a stranger's text must not end the daemon again and again
         # Its words may quote the answer.
-        raise Unreadable(f"healthd itself failed to read it ({_place(why)}); report this") from None
+        raise Unreadable(f"healthd itself failed to read it ({place(why)}); report this") from None
     return Good(replace(kept, nodes=len(reading.entries)), reading)
 
 
@@ -68,8 +68,8 @@ def weigh(kept: Kept, *, name: str, before: int, max_nodes: int) -> Good | Refus
     return good if why_not is None else Refused(kept.body, why_not, good)
 
 
-def _place(why: Exception) -> str:
-    """Which fault, and where."""
+def place(why: Exception) -> str:
+    """Which fault it is, and in which line; its words may be a stranger's."""
     trace = why.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

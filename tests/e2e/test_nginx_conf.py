@@ -366,6 +366,27 @@ class TestDenied:
         assert stage.get("/sub").status_code == 200
 
 
+def test_rate_behind_a_terminator(stage):
+    """Behind something that speaks TLS on this machine, each user has a limit of his own still.
+
+    Nobody else is believed who he is.
+    """
+    stage.publish(files())
+    with httpx.Client(base_url=stage.base, trust_env=False) as terminator:
+        found = [
+            terminator.get("/sub", headers={"x-forwarded-for": f"192.0.2.{n}"}).status_code
+            for n in range(1, 81)
+        ]
+    with stage.client() as liar:
+        lied = [
+            liar.get("/sub", headers={"x-forwarded-for": f"198.51.100.{n}"}).status_code
+            for n in range(1, 81)
+        ]
+
+    assert set(found) == {200}
+    assert lied[-1] == 429
+
+
 @pytest.mark.parametrize("secret", [SECRET])
 def test_secret_path(stage, secret):
     """With a secret path set, as the comment tells, the common files are there and nowhere else."""

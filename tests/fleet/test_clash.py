@@ -301,7 +301,7 @@ def test_not_counted():
         ),
         (f"{SS}, plugin: obfs", "plugin: no plugin of Shadowsocks is supported"),
         (f"{SS}, udp-over-tcp: true", "udp-over-tcp: is not supported: UDP would go another way"),
-        (f"{HY2}, obfs: gecko", "obfs: 'gecko' is not supported as obfuscation"),
+        (f"{HY2}, obfs: gecko", "obfs: is not supported as obfuscation, only salamander"),
         (f"{TUIC}, token: x", "token: only TUIC version 5 is supported, with uuid and password"),
         (f"{TUIC}, ip: 192.0.2.2", "ip: is not supported: an address that differs from server"),
         (f"{VLESS}, ws-opts: *a, network: ws", "ws-opts: is a YAML alias, which is not followed"),

@@ -239,7 +239,11 @@ UNSUPPORTED = [
     ),
     ("ss://x:y@h:1?plugin=obfs-local%3Bobfs%3Dhttp", "plugin", NO_PLUGIN),
     ("ss://x:y@h:1/?plugin=v2ray-plugin%3Btls", "plugin", NO_PLUGIN),
-    ("hy2://pw@h?obfs=gecko&obfs-password=x", "obfs", "'gecko' is not supported, only salamander"),
+    (
+        "hy2://pw@h?obfs=gecko&obfs-password=x",
+        "obfs",
+        "is not supported as obfuscation, only salamander",
+    ),
     (
         "hy2://pw@h?fm=%7B%7D",
         "fm",

@@ -12,6 +12,17 @@ def test_clean():
     assert clean_name("🇩🇪 Köln 👨‍👩‍👧 العربية") == "🇩🇪 Köln 👨‍👩‍👧 العربية"
 
 
+def test_no_other_link():
+    """A share link in a name goes: its credentials would be shown with the name."""
+    link = "vless://SECRET@h:1?x#y"
+    for name in (f"DE {link}", f"DE,{link}", f"DE{link}", f"DE VLESS://SECRET {link}"):
+        assert clean_name(name).rstrip(",") == "DE"
+    assert clean_name("DE ss://SECRET@h:1") == "DE"
+    assert clean_name("wss://a.example t.me/x https://a.example") == (
+        "wss://a.example t.me/x https://a.example"
+    )
+
+
 def test_long():
     """A name has at most 200 characters."""
     assert clean_name("x" * 199 + " y") == "x" * 199

@@ -243,6 +243,26 @@ class TestCounts:
         }
         assert not any(secret in each.why for secret in SECRETS for each in reading.left_out)
 
+    @pytest.mark.parametrize("glue", [" ", ", ", "\t", " | ", ""], ids=repr)
+    def test_several_links_in_a_line(self, glue):
+        """Each is a node: none is lost, and none lends its credentials to another's name."""
+        lines = [glue.join(LINKS), "ss://" + glue.join(["x", "vless://y@wss://z"])]
+
+        reading = read("\n".join(lines).encode(), max_nodes=100)
+
+        assert reading.entries[1].where == "line 1, link 2"
+        assert [(each.endpoint, each.name) for each in reading.entries] == [
+            (each.endpoint, each.name) for each in read(PLAIN, max_nodes=100).entries
+        ]
+        assert [each.where for each in reading.left_out] == ["line 2", "line 2, link 2"]
+
+    def test_one_node_twice_in_a_line(self):
+        """It is a duplicate there as well."""
+        reading = read(f"{LINKS[0]} {LINKS[0]}".encode(), max_nodes=100)
+
+        assert len(reading.entries) == 1
+        assert reading.counts[Outcome.DUPLICATE] == 1
+
     def test_names_of_outcomes(self):
         """The outcomes are what metrics and summaries call them."""
         assert [str(outcome) for outcome in read(PLAIN, max_nodes=9).counts] == [

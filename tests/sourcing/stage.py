@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 import trio
 
 from healthd.config import SourceConfig
@@ -45,10 +46,11 @@ class Stage:
     """Sources, what their panels say, and what happened."""
 
     def __init__(self, nursery: Any, tmp_path: Path) -> None:
-        self.says: dict[str, Answer | SourceError | None] = {}
+        self.says: dict[str, Answer | Exception | None] = {}
         self.asked: list[tuple[float, str, str]] = []
         self.takes = 0.0
         self.changes = 0
+        self.context: dict[str, Any] = {}
         self.ahead = 0.0
         self.shelf = Shelf(tmp_path / "sources")
         self.sources = Sources(
@@ -100,9 +102,10 @@ class Stage:
         self.asked.append((trio.current_time(), config.name, etag))
         await trio.sleep(self.takes)
         answer = self.says[config.name]
-        if isinstance(answer, SourceError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
     def _changed(self) -> None:
         self.changes += 1
+        self.context |= structlog.contextvars.get_contextvars()

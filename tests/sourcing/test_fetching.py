@@ -129,6 +129,17 @@ class TestRedirects:
             panel.says = answer(302, f"Location: http://localhost:{other.port}/SECRET")
             assert await refused(panel) == "127.0.0.1: behind its redirect: answers 500"
 
+    @pytest.mark.parametrize(
+        "to",
+        ["mailto:SECRET", "https:SECRET", "x:y:z", "http://xn--SECRET.example/", "//xn--zz-99/"],
+    )
+    async def test_to_what_httpx_cannot_read(self, to):
+        """Whatever the Location says, it is a failure of this source, told without quoting it."""
+        async with open_panel(answer(302, f"Location: {to}", "Content-Length: 0")) as panel:
+            why = await refused(panel)
+
+        assert why == "127.0.0.1: the answer leads to a URL that cannot be used"
+
     @pytest.mark.parametrize("to", ["ftp://127.0.0.1/SECRET", "file:///etc/passwd"])
     async def test_other_scheme(self, to):
         """Only http and https are asked."""

@@ -65,6 +65,14 @@ class TestGoodAnswers:
         assert stage.wall() - status.last_success <= 300
         assert [etag for _, _, etag in stage.asked] == ["", *['"one"'] * (len(stage.asked) - 1)]
 
+    async def test_no_mark_on_what_follows(self, stage, autojump_clock):
+        """What a change sets off, such as nodes' tasks, is not logged as this source's."""
+        stage.say(body(1))
+        await stage.run(source())
+        await stage.until(1)
+
+        assert (stage.changes, stage.context) == (1, {})
+
     async def test_new_nodes(self, stage, autojump_clock):
         """Another body is taken up: who is new comes, who is gone goes, the others stay."""
         stage.say(body(1, 2, 3))
@@ -137,6 +145,23 @@ class TestRefusals:
         (told_once,) = (each for each in told if each["event"] == "source_refused")
         assert told_once["log_level"] == "error"
         assert (told_once["why"], told_once["nodes_kept"]) == (status.why, 6)
+        assert "SECRET" not in str(told)
+
+    async def test_fault_of_the_fetcher(self, stage, autojump_clock, told):
+        """A fault of ours ends nothing: the last good answer stays, the next good one is taken."""
+        stage.say(body(1, 2))
+        await stage.run(source())
+        await stage.until(1)
+        stage.says["panel"] = KeyError("SECRET")
+        await stage.until(400)
+
+        (status,) = stage.sources.statuses()
+        assert status.why.startswith("healthd itself failed to ask it (KeyError at stage.py:")
+        assert status.nodes == 2
+        stage.say(body(1, 2, 3))
+        await stage.until(800)
+        assert stage.names() == ["node 1", "node 2", "node 3"]
+        assert events(told) == ["source_failed", "source_recovered"]
         assert "SECRET" not in str(told)
 
     async def test_recovery(self, stage, autojump_clock, told):
@@ -236,6 +261,17 @@ class TestAccepting:
             await stage.sources.accept("panel", "alice")
         assert not stage.sources.statuses()[0].acceptable
         assert stage.names() == ["node 1", "node 2"]
+
+    async def test_too_many(self, stage, autojump_clock):
+        """Nor of more nodes than the limit allows: the mend is another one, and is told."""
+        stage.say(body(1, 2))
+        await stage.run(source(max_nodes=2))
+        await stage.until(1)
+        stage.say(body(1, 2, 3))
+        await stage.until(400)
+
+        with pytest.raises(SourceError, match=r"nothing to accept: .* max_nodes = 2; raise it"):
+            await stage.sources.accept("panel", "alice")
 
     async def test_nothing_refused(self, stage, autojump_clock):
         """Nor of what is in force already."""

@@ -62,7 +62,10 @@ def _hop(port: str, given: parameters.Parameters) -> str:
 
 def _obfs_password(given: parameters.Parameters) -> str:
     """The password of Salamander, the one obfuscation that we know; empty if there is none."""
-    kind = parameters.one_of(given, "obfs", {"": "", "none": "", "salamander": "salamander"})
+    kind = given.pop("obfs", "")
+    kind = "" if kind == "none" else kind
+    if kind not in {"", "salamander"}:  # not quoted: Hysteria's first version has a password there
+        raise Unsupported("obfs", "is not supported as obfuscation, only salamander")
     password = given.pop("obfs-password", "")
     if kind and not password:
         raise LinkError("obfs-password", "is missing; salamander needs one")
