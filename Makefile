@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ENGINES := $(VENV)/.engines
 
 # Rooms without I/O: every line and branch is tested.
-PURE := "healthd/endpoints.py,healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/about.py,healthd/publishing/clash.py,healthd/publishing/clash_limits.py,healthd/publishing/clash_proxy.py,healthd/publishing/formats.py,healthd/publishing/files.py,healthd/publishing/meta.py,healthd/publishing/users/*,healthd/publishing/singbox.py,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/singbox_limits.py,healthd/engines/carrying.py,healthd/engines/dialect.py,healthd/engines/reasons.py,healthd/engines/singbox.py,healthd/engines/singbox_outbound.py,healthd/engines/xray.py,healthd/engines/xray_limits.py,healthd/engines/xray_outbound.py,healthd/engines/socks.py,healthd/replay/*"
+PURE := "healthd/endpoints/*,healthd/model.py,healthd/errors.py,healthd/config/*,healthd/fleet/*,healthd/verdict/*,healthd/publishing/about.py,healthd/publishing/clash.py,healthd/publishing/clash_limits.py,healthd/publishing/clash_proxy.py,healthd/publishing/formats.py,healthd/publishing/files.py,healthd/publishing/meta.py,healthd/publishing/users/*,healthd/publishing/singbox.py,healthd/publishing/links.py,healthd/publishing/xray.py,healthd/engines/singbox_limits.py,healthd/engines/carrying.py,healthd/engines/dialect.py,healthd/engines/reasons.py,healthd/engines/singbox.py,healthd/engines/singbox_outbound.py,healthd/engines/xray.py,healthd/engines/xray_limits.py,healthd/engines/xray_outbound.py,healthd/engines/socks.py,healthd/replay/*"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -103,6 +103,8 @@ FLOORS = [
     {"store", "replay"},
     {"startup", "oneshot", "watching", "accounting"},
     {"desk"},
+    {"factory", "reporting", "signals"},
+    {"reloading"},
     {"daemon"},
     {"demo"},
     {"cli"},

