@@ -1,9 +1,11 @@
 """Running under systemd: readiness, watchdog, reload, and the unit file."""
 
+import json
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from healthd.demo.fleet import open_fleet
 from healthd.demo.running import start_daemon, write_config
 
 UNIT = Path(__file__).parents[2] / "systemd" / "healthd.service"
+CONFINE = str(Path(__file__).parents[1] / "confine.py")
 
 
 async def test_sd_notify(xray, tmp_path):
@@ -66,3 +69,29 @@ def test_unit_is_hardened():
         line for line in verified.stderr.splitlines() if "healthd" in line and "/opt/" not in line
     ]
     assert faults == []
+
+
+async def test_engines_run_under_the_unit(xray, sing_box, tmp_path):
+    """With the unit's address families, both engines start and carry.
+
+    Without netlink, which tells the kernel's routes, sing-box ends: so the confinement is at work.
+    """
+    (line,) = re.findall(r"^RestrictAddressFamilies=(.*)$", UNIT.read_text(), re.MULTILINE)
+    allowed = [int(getattr(socket, family)) for family in line.split()]
+    kinds = {"a": "vless-reality-vision", "b": "tuic"}
+    with trio.fail_after(60):
+        async with open_fleet(xray, list(kinds), sing_box=sing_box, kinds=kinds, checks=2) as fleet:
+            config = write_config(fleet, tmp_path)
+
+            async def probe(families: list[int]) -> dict[str, str]:
+                words = [sys.executable, CONFINE, ",".join(map(str, families)), sys.executable]
+                words += ["-m", "healthd", "probe", "-c", str(config), "--json"]
+                done = await trio.run_process(
+                    words, capture_stdout=True, capture_stderr=True, check=False
+                )
+                assert done.stdout, done.stderr.decode()
+                return {each["id"]: each["outcome"] for each in json.loads(done.stdout)}
+
+            assert await probe(allowed) == {"a": "success", "b": "success"}
+            fewer = [each for each in allowed if each != socket.AF_NETLINK]
+            assert await probe(fewer) == {"a": "success", "b": "inconclusive"}
