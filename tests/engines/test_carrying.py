@@ -51,7 +51,7 @@ class TestCarrier:
     @pytest.mark.parametrize(
         ("endpoint", "words"),
         [
-            (TUIC, "no sing-box here, which this node needs; install it with 'pip install"),
+            (TUIC, "no sing-box here, which this node needs; run 'healthd engines install'"),
             (hysteria2(insecure=True), "no sing-box here, which this node needs (Xray always"),
         ],
     )
@@ -61,7 +61,7 @@ class TestCarrier:
             carrier(endpoint, "xray", {XRAY})
 
         assert caught.value.words.startswith(words)
-        assert caught.value.words.endswith("or set engines.sing_box")
+        assert caught.value.words.endswith("or set engines.sing_box to its path")
 
     @pytest.mark.parametrize("installed", [BOTH, {XRAY}])
     def test_what_no_engine_can(self, installed):
