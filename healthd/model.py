@@ -3,7 +3,7 @@
 How a node is reached is the business of :mod:`healthd.endpoints`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -122,6 +122,10 @@ class Node:
     role: Role = Role.FAILOVER
     tags: frozenset[str] = frozenset()
 
+    def selected_by(self, tags: Collection[str]) -> bool:
+        """Whether it bears one of these tags; where none are asked for, every node does."""
+        return not tags or not self.tags.isdisjoint(tags)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -156,6 +160,11 @@ def failure(reason: Reason, detail: str = "") -> Result:
 def inconclusive(reason: Reason, detail: str = "") -> Result:
     """No answer about the node: the fault may be ours."""
     return Result(Outcome.INCONCLUSIVE, reason, detail=detail)
+
+
+def secrets_of(nodes: Iterable[Node]) -> list[str]:
+    """What of these nodes must never be shown to anybody."""
+    return [secret for node in nodes for secret in node.endpoint.secrets()]
 
 
 def redact(text: str, secrets: Iterable[str], limit: int = 200) -> str:

@@ -7,11 +7,12 @@ import click
 
 from healthd.config import Config, SourceConfig
 from healthd.errors import HealthdError
-from healthd.fleet import joining, subscriptions
+from healthd.fleet import joining
 from healthd.fleet.reading import Unreadable
 from healthd.model import Node
-from healthd.publishing.users import User, nodes_for, tags_of
-from healthd.sourcing.shelf import Shelf
+from healthd.publishing.users import User, allowed, nodes_for, tags_of
+from healthd.sourcing.shelf import DIRECTORY, Shelf
+from healthd.sourcing.weighing import nodes_of_source, recall
 
 
 def whole_fleet(config: Config) -> tuple[Node, ...]:
@@ -38,8 +39,7 @@ def nodes_of(
     user: User, config: Config, nodes: Iterable[Node]
 ) -> tuple[tuple[Node, ...], dict[str, str]]:
     """Those of the nodes that a user gets, with his credentials; and by id: what he lacks."""
-    tags = tags_of(user, config.users.tiers)
-    return nodes_for([n for n in nodes if tags is None or not n.tags.isdisjoint(tags)], user)
+    return nodes_for(allowed(nodes, tags_of(user, config.users.tiers)), user)
 
 
 def without_nodes(users: Sequence[User], config: Config) -> Iterator[str]:
@@ -56,10 +56,8 @@ def _kept_nodes(state: Path, source: SourceConfig) -> tuple[Node, ...]:
     """What the daemon keeps of a source's last good answer."""
     why = "healthd has not had an answer of it yet"
     try:
-        if (kept := Shelf(state / "sources").take(source.name)) is not None:
-            most = max(source.max_nodes, kept.nodes)
-            reading = subscriptions.read(kept.body, max_nodes=most)
-            return joining.nodes(reading, prefix=source.prefix, role=source.role, tags=source.tags)
+        if (kept := Shelf(state / DIRECTORY).take(source.name)) is not None:
+            return nodes_of_source(recall(kept, source).reading, source)
     except OSError as fault:
         why = f"{fault.strerror}; run this as the user that healthd runs as"
     except (ValueError, Unreadable):

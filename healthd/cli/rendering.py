@@ -113,16 +113,12 @@ def _nodes(
     table: PublishConfig, fleet: Sequence[Node], order: Sequence[str] | None
 ) -> Sequence[Node]:
     if order is None:
-        found = [node for node in fleet if _selects(table, node)]
+        found = [node for node in fleet if node.selected_by(table.select)]
         return found[: table.limit or None]
     known = {node.id: node for node in fleet}
     if missing := [node_id for node_id in order if node_id not in known]:
         click.echo(f"healthd: not known here, so left out: {', '.join(missing)}", err=True)
     return [known[node_id] for node_id in order if node_id in known]
-
-
-def _selects(table: PublishConfig, node: Node) -> bool:
-    return not table.select or not node.tags.isdisjoint(table.select)
 
 
 def _rendered(
@@ -132,12 +128,7 @@ def _rendered(
     user: User | None,
     form: str | None,
 ) -> Rendering:
-    about = About(
-        check_url=config.probe.urls[0],
-        expect_status=config.probe.expect_status,
-        title=table.title,
-        client_refresh=table.client_refresh,
-    )
+    about = About.of(table, config.probe.urls[0], config.probe.expect_status)
     names = [name for name in FORMATS if name == form] if form else table.formats
     floor = floor_of(len(nodes), config.gate, table.limit)
     if user is None:

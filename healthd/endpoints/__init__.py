@@ -12,11 +12,11 @@ endpoints are equal, however they were written. Secrets are kept out of every ``
 """
 
 from healthd.endpoints.addresses import NO_HOST, first_port, host
-from healthd.endpoints.checks import EndpointFault, is_json_object
+from healthd.endpoints.checks import EndpointFault, is_json_object, is_key
 from healthd.endpoints.identity import Endpoint, fingerprint
 from healthd.endpoints.place import MAX_BYTES
 from healthd.endpoints.quic import CONGESTION, UDP_RELAY, Hysteria2, Quic, Tuic
-from healthd.endpoints.security import QuicTls, Reality, Security, Tls
+from healthd.endpoints.security import QuicTls, Reality, Security, Tls, is_pin
 from healthd.endpoints.shadowsocks import SHADOWSOCKS_2022, SHADOWSOCKS_AEAD, Shadowsocks
 from healthd.endpoints.streamed import FLOWS, VMESS_CIPHERS, Streamed, Trojan, Vless, Vmess
 from healthd.endpoints.transports import (
@@ -67,4 +67,6 @@ __all__ = [
     "first_port",
     "host",
     "is_json_object",
+    "is_key",
+    "is_pin",
 ]

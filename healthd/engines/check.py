@@ -7,7 +7,7 @@ import trio
 from healthd.engines.dialect import EngineName
 from healthd.engines.program import Program, Programs
 from healthd.errors import EngineFailed
-from healthd.model import Node, Reason, redact
+from healthd.model import Node, Reason, redact, secrets_of
 
 _LIMIT = 60.0
 """Seconds. 10,000 outbounds take about one; beyond a minute something else is wrong."""
@@ -62,8 +62,7 @@ async def find_refused(program: Program, nodes: Mapping[str, Node]) -> dict[str,
             refused[key] = redact(words, left.pop(key).endpoint.secrets())
         elif await check(program, _config(program, {})):
             # It refuses even a configuration without any node: the fault is not a node's.
-            secrets = [secret for node in left.values() for secret in node.endpoint.secrets()]
-            words = redact(words, secrets)
+            words = redact(words, secrets_of(left.values()))
             raise EngineFailed(Reason.SPAWN, f"the engine refuses every configuration: {words}")
         elif len(left) == 1:
             key, node = left.popitem()

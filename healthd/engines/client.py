@@ -14,7 +14,7 @@ from healthd.engines import socks, xray
 from healthd.engines.dialect import CONTROL, Dialect
 from healthd.engines.program import Program
 from healthd.errors import EngineFailed
-from healthd.model import Node, Reason, redact
+from healthd.model import Node, Reason, redact, secrets_of
 
 START_LIMIT = 5.0
 """Seconds for a client to answer on its port; it takes 0.03 s alone, 0.3 s with 5,000 nodes."""
@@ -177,8 +177,8 @@ class Client:
 
     def _judge(self, end: "_End") -> Refused | None:
         output = self._tail.decode(errors="replace")
-        secret = [text for node in self.nodes.values() for text in node.endpoint.secrets()]
-        words = redact(self.dialect.last_words(output), [*secret, self.password])
+        secrets_here = [*secrets_of(self.nodes.values()), self.password]
+        words = redact(self.dialect.last_words(output), secrets_here)
         if end.failed is not None:
             raise end.failed
         if end.ready:

@@ -51,14 +51,10 @@ def read(proxy: Json) -> tuple[Endpoint, str]:
         LinkError, EndpointFault: it is malformed, or (Unsupported) not for us.
     """
     fields = Fields(proxy)
-    kind, name = parts.kind(fields, "type"), fields.text("name")
-    if not kind:
-        raise LinkError("type", "there is none")
-    if kind not in _READERS:
-        raise parts.unknown("type", kind, "a protocol")
+    reader, name = parts.reader(fields, "type", _READERS), fields.text("name")
     fields.ignore(*_OURS_ALONE)
     fields.refuse({"dialer-proxy": parts.CHAINED, "underlying-proxy": parts.CHAINED})
-    endpoint = _READERS[kind](fields)
+    endpoint = reader(fields)
     fields.end()
     return endpoint, name
 

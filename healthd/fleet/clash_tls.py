@@ -1,8 +1,6 @@
 """Clash and mihomo: TLS and REALITY of an entry. Pure."""
 
-import re
-
-from healthd.endpoints import QuicTls, Reality, Security, Tls
+from healthd.endpoints import QuicTls, Reality, Security, Tls, is_pin
 from healthd.errors import LinkError, Unsupported
 from healthd.fleet import parts
 from healthd.fleet.fields import Fields
@@ -77,16 +75,10 @@ def _ech(fields: Fields) -> str:
     return config
 
 
-_SHA256 = re.compile(r"([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}")
-
-
 def _pin(fields: Fields) -> str:
-    """``fingerprint`` is the certificate's. Once it was the browser's, and some still write that.
-
-    The pattern's parts cannot overlap: it takes linear time.
-    """
+    """``fingerprint`` is the certificate's; some still write the browser's, as once was right."""
     pin = fields.text("fingerprint")
-    if pin and not _SHA256.fullmatch(pin):
+    if pin and not is_pin(pin):
         why = "must be the SHA-256 of a certificate; a browser goes into client-fingerprint"
         raise LinkError("fingerprint", why)
     return pin

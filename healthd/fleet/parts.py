@@ -1,9 +1,14 @@
 """Pieces of an endpoint that JSON and YAML subscriptions write in the same way. Pure."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from healthd import endpoints
 from healthd.endpoints import WebSocket
 from healthd.errors import LinkError, Unsupported
 from healthd.fleet.fields import Fields
+
+Reader = TypeVar("Reader")
 
 EARLY_DATA = "Sec-WebSocket-Protocol"
 """The header in which Xray sends early data, and the only one it reads them from."""
@@ -36,6 +41,20 @@ def place(fields: Fields, host: str = "server", port: str = "port") -> tuple[str
 def kind(fields: Fields, *names: str) -> str:
     """A word that says what something is, in lower case."""
     return fields.text(*names).lower()
+
+
+def reader(fields: Fields, key: str, readers: Mapping[str, Reader]) -> Reader:
+    """Who reads this kind of entry.
+
+    Raises:
+        LinkError: it is of no kind, or (Unsupported) of one that is not known here.
+    """
+    word = kind(fields, key)
+    if not word:
+        raise LinkError(key, "there is none")
+    if word not in readers:
+        raise unknown(key, word, "a protocol")
+    return readers[word]
 
 
 def unknown(part: str, word: str, what: str) -> Unsupported:

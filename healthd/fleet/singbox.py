@@ -52,14 +52,10 @@ def read(outbound: Json) -> tuple[Endpoint, str]:
         LinkError, EndpointFault: it is malformed, or (Unsupported) not for us.
     """
     fields = Fields(outbound)
-    kind, name = parts.kind(fields, "type"), fields.text("tag")
-    if not kind:
-        raise LinkError("type", "there is none")
-    if kind not in _READERS:
-        raise parts.unknown("type", kind, "a protocol")
+    reader, name = parts.reader(fields, "type", _READERS), fields.text("tag")
     fields.ignore(*_OURS_ALONE)
     fields.refuse({"detour": parts.CHAINED})
-    endpoint = _READERS[kind](fields)
+    endpoint = reader(fields)
     fields.end()
     return endpoint, name
 

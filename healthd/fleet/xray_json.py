@@ -66,16 +66,12 @@ def read(outbound: Json, name: str = "") -> tuple[Endpoint, str]:
         LinkError, EndpointFault: it is malformed, or (Unsupported) not for us.
     """
     fields = Fields(outbound)
-    kind, tag = parts.kind(fields, "protocol"), fields.text("tag")
-    if not kind:
-        raise LinkError("protocol", "there is none")
-    if kind not in _READERS:
-        raise parts.unknown("protocol", kind, "a protocol")
+    reader, tag = parts.reader(fields, "protocol", _READERS), fields.text("tag")
     if fields.inner("proxySettings").text("tag"):
         raise Unsupported("proxySettings", parts.CHAINED)
     # The client's own line, and its choice: a server takes connections without mux as well.
     fields.ignore("sendThrough", "targetStrategy", "mux")
-    endpoint = _READERS[kind](fields.inner("settings"), fields.inner("streamSettings"))
+    endpoint = reader(fields.inner("settings"), fields.inner("streamSettings"))
     fields.end()
     return endpoint, name or tag
 

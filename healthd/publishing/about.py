@@ -3,7 +3,9 @@
 import base64
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from healthd.config import PublishConfig
 from healthd.model import Node
 
 AUTOMATIC = "Auto"
@@ -24,6 +26,16 @@ class About:
     """What clients show as the profile's name; one printable line, or empty."""
     client_refresh: float = 3600.0
     """Seconds after which clients are asked to fetch the document again."""
+
+    @classmethod
+    def of(cls, table: PublishConfig, check_url: str, expect_status: int) -> Self:
+        """What a publication's table asks for."""
+        return cls(
+            check_url=check_url,
+            expect_status=expect_status,
+            title=table.title,
+            client_refresh=table.client_refresh,
+        )
 
 
 def headers(about: About) -> list[str]:

@@ -85,16 +85,11 @@ class Publication:
     @property
     def about(self) -> About:
         """What its documents say beside their nodes."""
-        return About(
-            check_url=self.check_url,
-            expect_status=self.expect_status,
-            title=self.config.title,
-            client_refresh=self.config.client_refresh,
-        )
+        return About.of(self.config, self.check_url, self.expect_status)
 
     def takes(self, node: Node) -> bool:
         """Whether this publication's selection holds the node."""
-        return not self.config.select or not node.tags.isdisjoint(self.config.select)
+        return node.selected_by(self.config.select)
 
     def load(self) -> None:
         """Take up what is being served: by an earlier run, or before a failure behind the flip."""

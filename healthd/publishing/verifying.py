@@ -11,7 +11,7 @@ from healthd.engines.check import check_document
 from healthd.engines.dialect import Engine, EngineName
 from healthd.engines.program import Programs
 from healthd.errors import EngineFailed
-from healthd.model import Node, redact
+from healthd.model import Node, redact, secrets_of
 from healthd.publishing import singbox
 from healthd.publishing.about import About
 from healthd.publishing.files import Sample
@@ -131,5 +131,4 @@ def _title(form: Format) -> str:
 
 
 def _shown(words: str, nodes: Sequence[Node]) -> str:
-    secrets = [secret for node in nodes for secret in node.endpoint.secrets()]
-    return redact(words, secrets)
+    return redact(words, secrets_of(nodes))

@@ -110,11 +110,7 @@ class Circulation:
         return min((decision.look_again, *ends))
 
     def _candidates(self) -> list[Candidate]:
-        return [
-            record.candidate
-            for record in self._board
-            if not self._select or not self._select.isdisjoint(record.node.tags)
-        ]
+        return [record.candidate for record in self._board if record.node.selected_by(self._select)]
 
     def _in_service(self, node_id: str) -> bool:
         return self._board[node_id].state.health in IN_SERVICE

@@ -16,13 +16,12 @@ import trio
 
 from healthd.config import SourceConfig
 from healthd.errors import SourceError
-from healthd.fleet import joining
 from healthd.fleet.subscriptions import Reading, Unreadable
 from healthd.model import Node
 from healthd.sourcing.fetching import Answer, where
 from healthd.sourcing.shelf import Kept, Shelf
 from healthd.sourcing.status import Fetch, LeftOut, Status
-from healthd.sourcing.weighing import Good, Refused, place, read, weigh
+from healthd.sourcing.weighing import Good, Refused, nodes_of_source, place, recall, weigh
 
 log = structlog.get_logger()
 
@@ -120,9 +119,7 @@ class Source:
                 kept = await self._beside(partial(self._shelf.take, name))
                 if kept is None:
                     return
-                # It was good when it was kept: a lower limit of today is for new answers.
-                limit = max(self.config.max_nodes, kept.nodes)
-                self._good = await self._beside(partial(read, kept, limit))
+                self._good = await self._beside(partial(recall, kept, self.config))
             except (OSError, ValueError, Unreadable) as why:
                 log.warning("source_not_recalled", source=name, why=_system_words(why))
             else:
@@ -229,12 +226,7 @@ class Source:
 
     def _renew(self) -> None:
         if self._good is not None:
-            self.nodes = joining.nodes(
-                self._good.reading,
-                prefix=self.config.prefix,
-                role=self.config.role,
-                tags=self.config.tags,
-            )
+            self.nodes = nodes_of_source(self._good.reading, self.config)
 
     def _etag(self) -> str:
         """The ETag of what is in force, if this very origin gave it."""

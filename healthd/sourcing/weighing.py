@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from healthd.fleet import guard, subscriptions
+from healthd.config import SourceConfig
+from healthd.fleet import guard, joining, subscriptions
 from healthd.fleet.subscriptions import Reading, Unreadable
+from healthd.model import Node
 from healthd.sourcing.shelf import Kept
 
 
@@ -49,6 +51,20 @@ def read(kept: Kept, max_nodes: int, reader: Reader = subscriptions.read) -> Goo
         # Its words may quote the answer.
         raise Unreadable(f"healthd itself failed to read it ({place(why)}); report this") from None
     return Good(replace(kept, nodes=len(reading.entries)), reading)
+
+
+def recall(kept: Kept, config: SourceConfig) -> Good:
+    """Read what an earlier run kept. It was good then: a lower limit of today is for new answers.
+
+    Raises:
+        Unreadable: it is not what was kept.
+    """
+    return read(kept, max(config.max_nodes, kept.nodes))
+
+
+def nodes_of_source(reading: Reading, config: SourceConfig) -> tuple[Node, ...]:
+    """The nodes of an answer, as the source's table wants them."""
+    return joining.nodes(reading, prefix=config.prefix, role=config.role, tags=config.tags)
 
 
 def weigh(kept: Kept, *, name: str, before: int, max_nodes: int) -> Good | Refused:

@@ -1,7 +1,5 @@
 """A node as one user reaches it: his credentials in the place of those that probes use. Pure."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +13,7 @@ from healthd.endpoints import (
     Tuic,
     Vless,
     Vmess,
+    is_key,
 )
 from healthd.model import Node
 from healthd.publishing.users.parsing import User
@@ -34,6 +33,11 @@ def endpoint_for(endpoint: Endpoint, user: User) -> Endpoint | str:
     """
     given = _given(endpoint, user)
     return given if isinstance(given, str) else replace(endpoint, extra=_extra(endpoint), **given)
+
+
+def allowed(nodes: Iterable[Node], tags: frozenset[str] | None) -> list[Node]:
+    """The nodes that bear one of these tags, as :func:`tags_of` gives them; None: all."""
+    return [node for node in nodes if tags is None or not tags.isdisjoint(node.tags)]
 
 
 def nodes_for(nodes: Iterable[Node], user: User) -> tuple[tuple[Node, ...], dict[str, str]]:
@@ -92,11 +96,9 @@ def _key(endpoint: Shadowsocks, password: str | None) -> Mapping[str, Any] | str
         return NO_SHARED_KEY
     if not password:
         return NO_PASSWORD
-    try:
-        fits = len(base64.b64decode(password, validate=True)) == length
-    except (binascii.Error, ValueError):
-        fits = False
-    return {"password": f"{server}:{password}"} if fits else NO_KEY.format(length)
+    if not is_key(password, length):
+        return NO_KEY.format(length)
+    return {"password": f"{server}:{password}"}
 
 
 def _extra(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:

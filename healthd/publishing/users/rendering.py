@@ -8,7 +8,7 @@ from healthd.config import FormatName
 from healthd.model import Node
 from healthd.publishing.files import Files, Notes, Sample
 from healthd.publishing.formats import About, Rendering, render_all
-from healthd.publishing.users.credentials import nodes_for
+from healthd.publishing.users.credentials import allowed, nodes_for
 from healthd.publishing.users.parsing import User, tags_of
 
 
@@ -51,7 +51,7 @@ def user_files(
     for user in users.everyone:
         tags = tags_of(user, users.tiers)
         if tags not in permitted:
-            permitted[tags] = [n for n in nodes if tags is None or not n.tags.isdisjoint(tags)]
+            permitted[tags] = allowed(nodes, tags)
         own, lacking = nodes_for(permitted[tags], user)
         share = floor_for(floor, len(own), len(nodes))
         made = render_all(own, names, about, floor=share, refused=refused)
